@@ -1,0 +1,1 @@
+//! Gray and Briggs: the two demonstration negotiators.

@@ -1,0 +1,1 @@
+//! Prefix management (RFC 8992); not implemented yet.

@@ -1,0 +1,1 @@
+//! Autonomic Service Agents (RFC 9222): classes, roles, manifests.

@@ -1,0 +1,3 @@
+//! The `asa` command.
+
+fn main() {}

@@ -4,5 +4,7 @@
 //! Autonomic Service Agent calls.
 
 pub mod constants;
+pub mod error;
 pub mod hex;
+pub mod protocol;
 pub mod wire;

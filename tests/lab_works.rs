@@ -153,8 +153,16 @@ fn a_link_goes_down_and_comes_back() {
         assert!(two.heard(NEVER).is_empty());
         hosts[1].set_up("left", true);
         assert_eq!((hosts[1].lla("left"), hosts[1].ula("left")), (lla(1, 2), ula(1, 2)));
-        drop((one, two));
-        let (one, two) = (Peer::new(&hosts[0], "right"), Peer::new(&hosts[1], "left"));
+        hear_each_other(&one, &two);
+        for interface in ["left", "right"] {
+            hosts[1].set_up(interface, false);
+        }
+        hosts[0].set_up("right", false);
+        hosts[0].set_up("right", true);
+        for interface in ["left", "right"] {
+            hosts[1].set_up(interface, true);
+        }
+        hosts[0].wait_ready("right");
         hear_each_other(&one, &two);
         let last = Peer::new(&hosts[2], "left");
         exchange(&one, at(last.ula(), last.port()), &last);

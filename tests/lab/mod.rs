@@ -4,7 +4,7 @@
 //! anonymous network namespace that the kernel discards with its last user.
 
 // Each helper serves some test, but not every helper is in use at any one time.
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports)]
 
 pub(crate) mod cbor;
 pub(crate) mod conn;
@@ -48,8 +48,9 @@ const RERUN_BOUND: Duration = Duration::from_secs(300);
 pub(crate) fn in_namespaces<F: FnOnce(&mut Lab)>(body: F) {
     let test = test_name::<F>();
     if std::env::var_os(SKIP).is_some_and(|value| value == "1") {
-        // Not eprintln!: libtest would swallow the line, since the test passes.
-        let _ = writeln!(std::io::stderr(), "SKIPPED {test}: {SKIP}=1, so no network namespaces are made");
+        // Not eprintln!: libtest would swallow the line, since the test passes. One write, so that the line stays whole.
+        let line = format!("SKIPPED {test}: {SKIP}=1, so no network namespaces are made\n");
+        let _ = std::io::stderr().write_all(line.as_bytes());
         return;
     }
     match namespace::may_create() {

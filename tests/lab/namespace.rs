@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::sched::{CloneFlags, setns, unshare};
 
@@ -102,7 +102,8 @@ impl Host {
         })
     }
 
-    /// Runs the closure on this host, on a thread of its own, and goes on.
+    /// Runs the closure on this host, on a thread of its own, and goes on. Threads the closure starts, such as those of a
+    /// tokio runtime it makes, are on the host too.
     pub(crate) fn spawn<T: Send + 'static>(&self, body: impl FnOnce() -> T + Send + 'static) -> Task<T> {
         let (done, result) = mpsc::channel();
         let host = self.clone();
@@ -185,20 +186,26 @@ impl Host {
     /// Takes an interface up or down.
     ///
     /// Down, it loses its addresses and routes, as on any Linux host, and the other end loses its carrier. Up, it gets
-    /// back what the laboratory had given it; this returns when the addresses are usable, which needs the other end up.
+    /// back what the laboratory had given it; if the other end is up too, this returns when the addresses are usable.
     pub(crate) fn set_up(&self, interface: &str, up: bool) {
         netlink::set_up(self, interface, up);
-        if up {
-            let (addresses, routes) = {
-                let configured = self.0.configured.lock().expect("the configuration");
-                (configured.addresses.clone(), configured.routes.clone())
-            };
-            for (_, address, prefix_len) in addresses.iter().filter(|(name, ..)| name == interface) {
-                netlink::add_address(self, interface, *address, *prefix_len);
-            }
-            for (destination, prefix_len, gateway) in routes {
-                netlink::add_route(self, destination, prefix_len, gateway);
-            }
+        if !up {
+            return;
+        }
+        let (addresses, routes) = {
+            let configured = self.0.configured.lock().expect("the configuration");
+            (configured.addresses.clone(), configured.routes.clone())
+        };
+        let own: Vec<_> = addresses.into_iter().filter(|(name, ..)| name == interface).collect();
+        for (_, address, prefix_len) in &own {
+            netlink::add_address(self, interface, *address, *prefix_len);
+        }
+        // The gateways of the other interfaces may be out of reach.
+        let near = |gateway: Ipv6Addr| own.iter().any(|(_, address, len)| same_prefix(gateway, *address, *len));
+        for (destination, prefix_len, gateway) in routes.into_iter().filter(|(.., gateway)| near(*gateway)) {
+            netlink::add_route(self, destination, prefix_len, gateway);
+        }
+        if netlink::has_carrier(self, interface) {
             self.wait_ready(interface);
         }
     }
@@ -248,14 +255,13 @@ impl<T> Task<T> {
     ///
     /// Panics when the closure has not ended within `bound`.
     pub(crate) fn join(self, bound: Duration) -> T {
-        let deadline = Instant::now() + bound;
         match self.result.recv_timeout(bound) {
             Ok(value) => {
                 // The thread has nothing left to do but to end; afterwards it no longer holds the namespace.
                 let _ = self.thread.join();
                 value
             }
-            Err(RecvTimeoutError::Timeout) => panic!("the task has not ended by {deadline:?} ({bound:?})"),
+            Err(RecvTimeoutError::Timeout) => panic!("the task has not ended within {bound:?}"),
             Err(RecvTimeoutError::Disconnected) => match self.thread.join() {
                 Err(panic) => resume_unwind(panic),
                 Ok(()) => panic!("the task ended without a result"),
@@ -270,6 +276,11 @@ fn on_thread<T: Send>(name: &str, body: impl FnOnce() -> T + Send) -> T {
         let thread = thread::Builder::new().name(name.to_owned()).spawn_scoped(scope, body).expect("a thread");
         thread.join().unwrap_or_else(|panic| resume_unwind(panic))
     })
+}
+
+fn same_prefix(one: Ipv6Addr, other: Ipv6Addr, len: u8) -> bool {
+    let differing = one.to_bits() ^ other.to_bits();
+    differing.leading_zeros() >= u32::from(len)
 }
 
 /// Parses a line of if_inet6: address, index, prefix length, scope and flags in hexadecimal, then the name.

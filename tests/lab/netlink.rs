@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::TryStreamExt;
 use rtnetlink::packet_core::ErrorMessage;
 use rtnetlink::packet_route::link::{
-    BridgePortState, InfoBridge, InfoBridgePort, InfoData, InfoPortData, InfoVeth, LinkAttribute, LinkInfo,
+    BridgePortState, InfoBridge, InfoBridgePort, InfoData, InfoPortData, InfoVeth, LinkAttribute, LinkFlags, LinkInfo,
 };
 use rtnetlink::{
     AddressMessageBuilder, Error, Handle, LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder,
@@ -70,6 +70,15 @@ pub(super) fn forwards(host: &Host, interface: &str) -> bool {
                 port.contains(&InfoBridgePort::State(BridgePortState::Forwarding))
             })
         }))
+    })
+}
+
+/// Tells whether both ends of the cable of an interface are up.
+pub(super) fn has_carrier(host: &Host, interface: &str) -> bool {
+    let index = host.index(interface);
+    request(host, "show an interface", async |handle| {
+        let link = handle.link().get().match_index(index).execute().try_next().await?;
+        Ok(link.is_some_and(|link| link.header.flags.contains(LinkFlags::LowerUp)))
     })
 }
 

@@ -6,5 +6,7 @@
 pub mod constants;
 pub mod error;
 pub mod hex;
+pub mod net;
 pub mod protocol;
+pub mod substrate;
 pub mod wire;

@@ -1,7 +1,7 @@
 //! Interfaces and their addresses, and word of their changes.
 
 use super::Interface;
-use netlink_sys::{AsyncSocket, SocketAddr, TokioSocket, protocols::NETLINK_ROUTE};
+use netlink_sys::{AsyncSocket, AsyncSocketExt, SocketAddr, TokioSocket, protocols::NETLINK_ROUTE};
 use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;

@@ -13,6 +13,7 @@ use link::{Datagrams, Wire};
 use pipe::Pipe;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha12Rng;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6};
@@ -155,9 +156,9 @@ impl FabricNode {
             } else {
                 *port
             };
-            if !host.listeners.contains_key(&(address, port)) {
+            if let Entry::Vacant(free) = host.listeners.entry((address, port)) {
                 let (incoming, accepted) = mpsc::channel(BACKLOG);
-                host.listeners.insert((address, port), incoming);
+                free.insert(incoming);
                 return Ok(FabricListener { port, accepted: tokio::sync::Mutex::new(accepted) });
             }
         }

@@ -361,7 +361,7 @@ fn leaves(parameters: &Value) -> Vec<Vec<String>> {
         if below.is_empty() {
             found.push(vec![key.clone()]);
         }
-        found.extend(below.into_iter().map(|leaf| [&[key.clone()], &leaf[..]].concat()));
+        found.extend(below.into_iter().map(|leaf| [std::slice::from_ref(key), &leaf[..]].concat()));
     }
     found
 }

@@ -140,3 +140,30 @@ fn limits() -> Shape {
         ("seen", integer(16, 16 * MILLION)),
     ])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::schema::{Fabric, Manifest};
+    use super::*;
+
+    fn agree(shape: &Shape, defaults: &Value, path: &str) {
+        match shape {
+            Shape::Leaf(kind) => assert!(kind.accepts(defaults), "{path} refuses its default {defaults}"),
+            Shape::Members(..) => assert_eq!(*defaults, serde_json::json!({}), "{path}"),
+            Shape::Table(fields) => {
+                let mut names: Vec<&str> = fields.iter().map(|(name, _)| name.as_str()).collect();
+                names.sort_unstable();
+                let known: Vec<&String> = defaults.as_object().unwrap().keys().collect();
+                assert_eq!(names, known, "{path}: the shape and the settings have different keys");
+                fields.iter().for_each(|(name, shape)| agree(shape, &defaults[name], &format!("{path}.{name}")));
+            }
+        }
+    }
+
+    #[test]
+    fn the_shape_and_the_settings_have_the_same_keys() {
+        agree(&manifest(Vec::new()), &serde_json::to_value(Manifest::default()).unwrap(), "");
+        let fabric = serde_json::to_value(Fabric::default()).unwrap();
+        agree(&lab(Vec::new()), &serde_json::json!({ "fabric": fabric, "nodes": {} }), "");
+    }
+}

@@ -1,0 +1,122 @@
+//! The responder's side: our own objectives, and diverts to those of others (RFC 8990 §2.8.5, §2.9.2).
+
+use super::Discovery;
+use super::event::Output;
+use crate::protocol::cache::Entry;
+use crate::protocol::{Announcement, LinkId, Rapid, Time};
+use crate::wire::{Answer, Locator, Message, Objective, SessionId};
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+/// Longest lifetime, in milliseconds, that is stated for a port that changes when the node restarts.
+const UNSTABLE_PORT_TTL: u32 = 30_000;
+
+/// A discovery as it was heard.
+pub(super) struct Asked {
+    pub(super) session_id: SessionId,
+    pub(super) initiator: IpAddr,
+    pub(super) objective: Objective,
+    pub(super) link: LinkId,
+    pub(super) source: SocketAddr,
+}
+
+impl Discovery {
+    /// Answers if this node supports the objective or knows who does; tells whether it did.
+    pub(super) fn answer(&mut self, now: Time, asked: &Asked) -> bool {
+        let message = if let Some(announcement) = self.local.get(&asked.objective.name) {
+            let message = self.own_response(asked, announcement);
+            self.counters.answered += u64::from(message.is_some());
+            // An objective that cannot be announced here is still supported, so there is no relaying either.
+            let Some(message) = message else { return true };
+            message
+        } else {
+            let Some(divert) = self.divert(now, asked) else { return false };
+            self.counters.diverted += 1;
+            divert
+        };
+        self.outputs.push_back(Output::Respond { link: asked.link, to: asked.source, bytes: message.encode() });
+        true
+    }
+
+    fn own_response(&self, asked: &Asked, announcement: &Announcement) -> Option<Message> {
+        let Asked { session_id, initiator, .. } = *asked;
+        let mut objective = None;
+        match &announcement.rapid {
+            Some((Rapid::Synch, objective)) if asked.objective.is_synchronizable() => {
+                return Some(Message::Synch { session_id, objective: objective.clone() });
+            }
+            Some((Rapid::Response, current)) => objective = Some(current.clone()),
+            _ => {}
+        }
+        let link = self.topology.link(asked.link)?;
+        let address = match self.topology.global {
+            Some(global) if !announcement.local => global,
+            None if !announcement.local && !self.config.settings.link_local_locators => return None,
+            _ => link.address,
+        };
+        let ttl =
+            if self.topology.stable_port { announcement.ttl } else { announcement.ttl.clamp(1, UNSTABLE_PORT_TTL) };
+        let answer = Answer::Locators(vec![Locator::tcp(address.into(), self.topology.port)]);
+        Some(Message::Response { session_id, initiator, ttl, answer, objective })
+    }
+
+    /// Entries learned on the asking link are not told there (RFC 8990 §2.5.4.3, T-35).
+    fn divert(&self, now: Time, asked: &Asked) -> Option<Message> {
+        let entries = self.cache.get(now, &asked.objective.name);
+        let told: Vec<_> =
+            entries.into_iter().filter(|e| e.link != asked.link && self.divertible(&e.locator)).collect();
+        let remaining = told.iter().map(|entry| entry.expires.since(now)).min()?;
+        let locators = told.into_iter().map(|entry: &Entry| entry.locator.clone()).collect();
+        Some(Message::Response {
+            session_id: asked.session_id,
+            initiator: asked.initiator,
+            ttl: divert_ttl(remaining),
+            answer: Answer::Divert(dedup(locators)),
+            objective: None,
+        })
+    }
+
+    /// What may stand in a divert (RFC 8990 §2.9.5): nothing that means something else elsewhere in the network.
+    pub(super) fn divertible(&self, locator: &Locator) -> bool {
+        match locator {
+            Locator::Ipv6 { .. } => !locator.is_link_local(),
+            Locator::Ipv4 { .. } => !locator.is_link_local() && !self.config.settings.internal_nat4,
+            Locator::Fqdn { name, .. } => !is_multicast_dns(name),
+            Locator::Uri { uri, .. } => !is_multicast_dns(uri_host(uri)),
+        }
+    }
+
+    /// The sender of a discovery refused the answer: it gets no more for that question (T-36).
+    pub(super) fn unanswerable(&mut self, source: SocketAddr) {
+        self.counters.unanswerable += 1;
+        self.relayed.retain(|_, relayed| relayed.source != source);
+    }
+}
+
+/// Never 0 by rounding, since 0 means ten minutes (T-24).
+pub(super) fn divert_ttl(remaining: Duration) -> u32 {
+    u32::try_from(remaining.as_millis()).unwrap_or(u32::MAX).max(1)
+}
+
+/// Keeps the first of equal locators.
+pub(super) fn dedup(locators: Vec<Locator>) -> Vec<Locator> {
+    let mut kept = Vec::with_capacity(locators.len());
+    for locator in locators {
+        if !kept.contains(&locator) {
+            kept.push(locator);
+        }
+    }
+    kept
+}
+
+fn is_multicast_dns(name: &str) -> bool {
+    let name = name.trim_end_matches('.').to_ascii_lowercase();
+    name == "local" || name.ends_with(".local")
+}
+
+fn uri_host(uri: &str) -> &str {
+    let authority = uri.split_once("://").map_or(uri, |(_, rest)| rest);
+    let authority = authority.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    if host.starts_with('[') { host } else { host.split(':').next().unwrap_or_default() }
+}

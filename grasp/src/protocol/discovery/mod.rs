@@ -1,0 +1,143 @@
+//! Discovery (RFC 8990 §2.5.4, §2.8.4, §2.8.5): asking, answering, relaying, remembering.
+
+mod answer;
+mod ask;
+mod event;
+mod relay;
+
+pub use event::{DiscoveryConfig, DiscoveryCounters, DiscoverySettings, Found, Input, Output, Question, Scope};
+
+use super::cache::DiscoveryCache;
+use super::rate::RelayLimiter;
+use super::seen::{Origin, Seen};
+use super::{Announcement, LinkId, Machine, Time, Topology};
+use crate::wire::Message;
+use ask::Running;
+use relay::Relayed;
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+
+/// The discovery core of one node.
+#[derive(Debug)]
+pub struct Discovery {
+    config: DiscoveryConfig,
+    topology: Topology,
+    local: BTreeMap<String, Announcement>,
+    cache: DiscoveryCache,
+    running: BTreeMap<u64, Running>,
+    relayed: BTreeMap<Origin, Relayed>,
+    /// What this node has asked itself.
+    own: Seen,
+    /// What it has relayed.
+    seen: Seen,
+    limiter: RelayLimiter,
+    counters: DiscoveryCounters,
+    outputs: VecDeque<Output>,
+}
+
+impl Discovery {
+    /// A core that knows no link yet.
+    #[must_use]
+    pub fn new(config: DiscoveryConfig) -> Self {
+        Self {
+            topology: Topology::default(),
+            local: BTreeMap::new(),
+            cache: DiscoveryCache::new(config.cache_capacity),
+            running: BTreeMap::new(),
+            relayed: BTreeMap::new(),
+            own: Seen::new(config.seen_capacity),
+            seen: Seen::new(config.seen_capacity),
+            limiter: RelayLimiter::new(config.relay_rate),
+            counters: DiscoveryCounters::default(),
+            outputs: VecDeque::new(),
+            config,
+        }
+    }
+
+    /// What has been counted so far.
+    #[must_use]
+    pub fn counters(&self) -> DiscoveryCounters {
+        let cache = self.cache.evicted;
+        DiscoveryCounters { relays_refused: self.limiter.refused, cache_evicted: cache, ..self.counters.clone() }
+    }
+
+    /// The cache, for status and tests.
+    #[must_use]
+    pub fn cache(&self) -> &DiscoveryCache {
+        &self.cache
+    }
+
+    fn heard(&mut self, now: Time, link: LinkId, source: SocketAddr, raw: &[u8], message: Message) {
+        match message {
+            Message::Discovery { session_id, initiator, objective } => {
+                let origin = super::seen::origin(session_id, initiator, link);
+                if self.own.contains(now, &origin) {
+                    self.counters.own_heard += 1;
+                    return;
+                }
+                if self.topology.link(link).is_none() {
+                    self.counters.unexpected += 1;
+                    return;
+                }
+                let asked = answer::Asked { session_id, initiator, objective, link, source };
+                if !self.answer(now, &asked) {
+                    self.relay(now, &asked, origin, raw);
+                }
+            }
+            Message::Response { session_id, initiator, ttl, answer, objective } => {
+                let response = ask::Response { session_id, initiator, ttl, answer, objective, link };
+                let ours = self.response(now, &response);
+                let passed = self.forward(now, &response);
+                self.counters.unexpected += u64::from(!ours && !passed);
+            }
+            Message::Synch { session_id, objective } => self.rapid_synch(now, session_id, objective),
+            Message::Noop => {}
+            Message::RequestNegotiation { .. }
+            | Message::RequestSynchronization { .. }
+            | Message::Negotiate { .. }
+            | Message::End { .. }
+            | Message::Wait { .. }
+            | Message::Flood { .. }
+            | Message::Invalid { .. } => self.counters.unexpected += 1,
+        }
+    }
+}
+
+impl Machine for Discovery {
+    type Input = Input;
+    type Output = Output;
+
+    fn handle(&mut self, now: Time, input: Input) {
+        self.wake(now);
+        match input {
+            Input::Topology(topology) => self.topology = topology,
+            Input::Local { name, announcement } => {
+                match announcement {
+                    Some(announcement) => self.local.insert(name, announcement),
+                    None => self.local.remove(&name),
+                };
+            }
+            Input::Heard { link, source, raw, message } => self.heard(now, link, source, &raw, message),
+            Input::Discover(question) => self.discover(now, question),
+            Input::Cancel { request } => self.cancel(request),
+            Input::Flush { name } => self.cache.flush(now, &name, std::time::Duration::ZERO),
+            Input::Dead { name, locator } => self.cache.remove(&name, &locator),
+            Input::Unanswerable { source } => self.unanswerable(source),
+        }
+    }
+
+    fn wake(&mut self, now: Time) {
+        self.expire_relays(now);
+        self.expire_questions(now);
+    }
+
+    fn poll(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    fn deadline(&self) -> Option<Time> {
+        let questions = self.running.values().map(Running::deadline);
+        let relays = self.relayed.values().map(|relayed| relayed.until);
+        questions.chain(relays).min()
+    }
+}

@@ -1,0 +1,90 @@
+//! Relaying discoveries and passing the answers back (RFC 8990 §2.5.4.4).
+
+use super::Discovery;
+use super::answer::{Asked, dedup, divert_ttl};
+use super::ask::Response;
+use super::event::Output;
+use crate::constants::DISCOVERY_UNIT;
+use crate::protocol::seen::Origin;
+use crate::protocol::{LinkId, Time};
+use crate::wire::{Answer, Locator, Message, with_loop_count};
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+
+/// A discovery that was passed on and whose answers are awaited.
+#[derive(Debug)]
+pub(super) struct Relayed {
+    name: String,
+    link: LinkId,
+    pub(super) source: SocketAddr,
+    pub(super) until: Time,
+    /// Locators already passed back.
+    told: BTreeSet<Locator>,
+}
+
+impl Discovery {
+    /// Multicasts the discovery on the other links with the loop count lowered and every other byte untouched.
+    pub(super) fn relay(&mut self, now: Time, asked: &Asked, key: Origin, raw: &[u8]) {
+        let Some(loop_count) = asked.objective.loop_count.checked_sub(1).filter(|left| *left > 0) else {
+            self.counters.discarded += 1;
+            return;
+        };
+        let others: Vec<LinkId> = self.topology.links.iter().map(|l| l.id).filter(|id| *id != asked.link).collect();
+        if others.is_empty() || !self.config.settings.relay {
+            self.counters.discarded += 1;
+            return;
+        }
+        if self.seen.contains(now, &key) {
+            self.counters.duplicates += 1;
+            return;
+        }
+        if self.relayed.len() >= self.config.relays_max {
+            self.counters.relays_full += 1;
+            return;
+        }
+        let Ok(bytes) = with_loop_count(raw, loop_count) else { return };
+        if !self.limiter.admit(now, asked.link, asked.source.ip()) {
+            return;
+        }
+        self.seen.insert(now, key);
+        self.counters.relayed += 1;
+        for link in others {
+            self.outputs.push_back(Output::Multicast { link, bytes: bytes.clone() });
+        }
+        let until = now + DISCOVERY_UNIT * u32::from(loop_count);
+        let name = asked.objective.name.clone();
+        let relayed = Relayed { name, link: asked.link, source: asked.source, until, told: BTreeSet::new() };
+        self.relayed.insert(key, relayed);
+    }
+
+    /// Passes an answer back as a divert, at once; tells whether it belonged to a relayed discovery.
+    pub(super) fn forward(&mut self, now: Time, response: &Response) -> bool {
+        // The answer comes on another link than the question, so the link is not part of what identifies it.
+        let (id, initiator) = (response.session_id, response.initiator);
+        let mut matching = self.relayed.range((id, initiator, 0)..=(id, initiator, LinkId::MAX));
+        let Some((key, relayed)) = matching.next() else { return false };
+        let (key, name) = (*key, relayed.name.clone());
+        self.learn(now, &name, response);
+        let usable = response.answer.locators().iter().filter(|locator| self.divertible(locator)).cloned().collect();
+        let Some(relayed) = self.relayed.get_mut(&key) else { return false };
+        let news: Vec<_> = dedup(usable).into_iter().filter(|locator| relayed.told.insert(locator.clone())).collect();
+        if news.is_empty() {
+            return true;
+        }
+        self.counters.forwarded += 1;
+        let message = Message::Response {
+            session_id: response.session_id,
+            initiator: response.initiator,
+            ttl: divert_ttl(response.lifetime()),
+            answer: Answer::Divert(news),
+            objective: None,
+        };
+        let (link, to) = (relayed.link, relayed.source);
+        self.outputs.push_back(Output::Respond { link, to, bytes: message.encode() });
+        true
+    }
+
+    pub(super) fn expire_relays(&mut self, now: Time) {
+        self.relayed.retain(|_, relayed| relayed.until > now);
+    }
+}

@@ -1,0 +1,21 @@
+//! The decisions of RFC 8990. Pure: time is an argument, randomness is handed in, nothing here waits or moves.
+
+pub mod cache;
+pub mod discovery;
+pub mod flood;
+mod machine;
+pub mod negotiation;
+mod objective;
+pub mod rate;
+pub mod registry;
+pub mod seen;
+pub mod session;
+pub mod session_id;
+pub mod synchronization;
+mod time;
+mod topology;
+
+pub use machine::Machine;
+pub use objective::{Announcement, AsaHandle, AsaLocator, Rapid};
+pub use time::Time;
+pub use topology::{LinkId, LinkInfo, Topology, reach};

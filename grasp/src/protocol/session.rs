@@ -1,0 +1,116 @@
+//! What every unicast session hears and says, whether it negotiates or synchronizes.
+
+use crate::error::Error;
+use crate::wire::{DecodeError, Message, Objective, SessionId, Value};
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// What a local ASA asks of a session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Call {
+    /// Send the request and wait for the answer.
+    Request {
+        /// The objective with its value and initial loop count.
+        objective: Objective,
+        /// Time limit, connecting included.
+        timeout: Duration,
+    },
+    /// Send a counter-proposal and wait for the answer.
+    Step {
+        /// The objective with its new value.
+        objective: Objective,
+        /// Time limit for the answer.
+        timeout: Duration,
+    },
+    /// Ask the peer to wait.
+    Wait(Duration),
+    /// Accept the peer's last proposal.
+    Accept,
+    /// Decline.
+    Decline(Option<String>),
+    /// Report that the peer's last message was not understood, and stop.
+    Invalid(Option<Value>),
+}
+
+/// What a session hears.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Input {
+    /// A call; the number comes back with its reply.
+    Call(u64, Call),
+    /// The connection stands.
+    Connected,
+    /// There will be no connection.
+    ConnectFailed(String),
+    /// A message has come.
+    Received(Message),
+    /// Something has come that is no message.
+    Undecodable(DecodeError),
+    /// The peer has closed or reset the connection.
+    Disconnected {
+        /// In the middle of a message.
+        mid_message: bool,
+    },
+    /// A message could not be written.
+    SendFailed(String),
+    /// Nobody holds the session any more.
+    Abandoned,
+}
+
+/// What a call led to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// The peer made a proposal; its loop count is the one to go on with.
+    Offered(Objective),
+    /// The peer accepted this.
+    Accepted(Objective),
+    /// The peer's current value.
+    Synchronized(Objective),
+    /// The message is on its way.
+    Sent,
+}
+
+/// What a session wants done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Output {
+    /// Write one message, whole.
+    Send(#[serde(with = "crate::hex::text")] Vec<u8>),
+    /// A call is answered.
+    Reply(u64, Result<Outcome, Error>),
+    /// Something happened that an operator may want to know.
+    Noted(Note),
+    /// Close the connection after what was sent, and end.
+    Close,
+}
+
+/// Irregularities that do not end a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Note {
+    /// A message that has no place in this state was dropped.
+    OutOfPlace,
+    /// A message with another session id was dropped.
+    OtherSession,
+    /// A message that could not be decoded was dropped.
+    Undecodable,
+    /// The peer's loop count rose or was 0.
+    LoopCount,
+    /// This side announced a wait that has passed without a message.
+    Overdue,
+}
+
+/// What both kinds of session are made with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionConfig {
+    /// The session id.
+    pub session_id: SessionId,
+    /// Largest message sent, in bytes (RFC 8990 §2.8.3).
+    pub message_size: usize,
+    /// Least pause between two messages sent without hearing from the peer.
+    pub gap: Duration,
+    /// Longest total extension by M_WAIT that is granted to the peer; `None` grants any (T-23).
+    pub wait_cap: Option<Duration>,
+}

@@ -1,0 +1,140 @@
+//! One synchronization, on the side that asks (RFC 8990 §2.5.6.1, §2.8.6, §2.8.10).
+
+use super::session::{Call, Input, Note, Outcome, Output, SessionConfig};
+use super::{Machine, Time};
+use crate::error::{Error, ErrorCode};
+use crate::wire::{Message, Objective, Rule, Value};
+use std::collections::VecDeque;
+
+/// The core of one synchronization session: a request, an answer, nothing more.
+#[derive(Debug)]
+pub struct Synchronization {
+    config: SessionConfig,
+    name: String,
+    request: Option<Vec<u8>>,
+    pending: Option<u64>,
+    connected: bool,
+    deadline: Option<Time>,
+    over: bool,
+    outputs: VecDeque<Output>,
+}
+
+impl Synchronization {
+    /// A session for one objective; it starts with [`Call::Request`].
+    #[must_use]
+    pub fn new(config: SessionConfig, name: &str) -> Self {
+        Self {
+            config,
+            name: name.to_owned(),
+            request: None,
+            pending: None,
+            connected: false,
+            deadline: None,
+            over: false,
+            outputs: VecDeque::new(),
+        }
+    }
+
+    fn end(&mut self, result: Result<Outcome, Error>) {
+        if let Some(id) = self.pending.take() {
+            self.outputs.push_back(Output::Reply(id, result));
+        }
+        self.deadline = None;
+        if !std::mem::replace(&mut self.over, true) {
+            self.outputs.push_back(Output::Close);
+        }
+    }
+
+    fn fail(&mut self, code: ErrorCode, detail: impl Into<String>) {
+        self.end(Err(Error::new(code, detail)));
+    }
+
+    fn ask(&mut self) {
+        if self.connected
+            && let Some(bytes) = self.request.take()
+        {
+            self.outputs.push_back(Output::Send(bytes));
+        }
+    }
+
+    fn received(&mut self, message: Message) {
+        if matches!(message, Message::Noop) {
+            return;
+        }
+        if message.session_id() != Some(self.config.session_id) {
+            self.outputs.push_back(Output::Noted(Note::OtherSession));
+            return;
+        }
+        let kind = message.message_type();
+        if let Message::Synch { objective, .. } = message {
+            if objective.name == self.name {
+                self.end(Ok(Outcome::Synchronized(objective)));
+            } else {
+                self.fail(ErrorCode::NoValidSynch, format!("the peer answered with {}", objective.name));
+            }
+        } else {
+            self.fail(ErrorCode::NoValidSynch, format!("the peer answered with {kind}"));
+        }
+    }
+}
+
+impl Machine for Synchronization {
+    type Input = Input;
+    type Output = Output;
+
+    fn handle(&mut self, now: Time, input: Input) {
+        self.wake(now);
+        match input {
+            Input::Call(id, Call::Request { objective, timeout }) if self.pending.is_none() && !self.over => {
+                // A request carries no value of its own (RFC 8990 §2.10.3, T-48).
+                let objective = Objective { value: Some(Value::null()), ..objective };
+                let session_id = self.config.session_id;
+                self.request = Some(Message::RequestSynchronization { session_id, objective }.encode());
+                self.pending = Some(id);
+                self.deadline = Some(now + timeout);
+                self.ask();
+            }
+            Input::Call(id, _) => self.outputs.push_back(Output::Reply(id, Err(ErrorCode::NoSession.into()))),
+            Input::Connected => {
+                self.connected = true;
+                self.ask();
+            }
+            Input::ConnectFailed(detail) | Input::SendFailed(detail) => {
+                self.fail(ErrorCode::SocketSynchronizationRequest, detail);
+            }
+            Input::Received(message) => self.received(message),
+            Input::Undecodable(error) if error.is_cbor_failure() || error.rule == Rule::TooLong => {
+                self.fail(ErrorCode::CborFail, error.to_string());
+            }
+            Input::Undecodable(error) => self.fail(ErrorCode::NoValidSynch, error.to_string()),
+            Input::Disconnected { mid_message: true } => {
+                self.fail(ErrorCode::CborFail, "the connection ended inside a message");
+            }
+            Input::Disconnected { mid_message: false } => {
+                self.fail(ErrorCode::NoListener, "the peer closed the connection without an answer");
+            }
+            Input::Abandoned => {
+                self.pending = None;
+                self.end(Err(ErrorCode::NoSession.into()));
+            }
+        }
+    }
+
+    fn wake(&mut self, now: Time) {
+        if self.deadline.is_some_and(|due| due <= now) {
+            if self.connected {
+                self.fail(ErrorCode::NoSynchronizationReply, "");
+            } else {
+                self.fail(ErrorCode::SocketSynchronizationRequest, "no connection within the time limit");
+            }
+        }
+    }
+
+    fn poll(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    fn deadline(&self) -> Option<Time> {
+        self.deadline
+    }
+}

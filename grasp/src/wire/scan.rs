@@ -1,0 +1,182 @@
+//! Finds the ends of CBOR items without building them (RFC 8949 §3).
+
+use super::error::{DecodeError, Rule};
+use ciborium_ll::{Decoder, Error, Header};
+
+/// Reads the header at `at` and returns it with the offset behind it.
+pub(super) fn header(bytes: &[u8], at: usize) -> Result<(Header, usize), DecodeError> {
+    let rest = bytes.get(at..).ok_or(DecodeError::new(Rule::Truncated, at))?;
+    let mut decoder = Decoder::from(rest);
+    match decoder.pull() {
+        Ok(Header::Simple(n)) if n < 32 && rest.first() == Some(&0xf8) => Err(DecodeError::new(Rule::Malformed, at)),
+        Ok(header) => Ok((header, at + decoder.offset())),
+        Err(Error::Io(_)) => Err(DecodeError::new(Rule::Truncated, at)),
+        Err(Error::Syntax(_)) => Err(DecodeError::new(Rule::Malformed, at)),
+    }
+}
+
+/// Returns the offset behind the one well-formed item that starts at `at`.
+///
+/// # Errors
+///
+/// [`Rule::Truncated`] when the bytes end inside the item, [`Rule::TooDeep`] beyond `depth` nested items and
+/// [`Rule::Malformed`] for anything else that is not well-formed, text that is not UTF-8 included.
+pub fn item_end(bytes: &[u8], at: usize, depth: usize) -> Result<usize, DecodeError> {
+    let (head, next) = header(bytes, at)?;
+    let inner = || depth.checked_sub(1).ok_or(DecodeError::new(Rule::TooDeep, at));
+    match head {
+        Header::Positive(_) | Header::Negative(_) | Header::Float(_) | Header::Simple(_) => Ok(next),
+        Header::Break => Err(DecodeError::new(Rule::Malformed, at)),
+        Header::Bytes(Some(len)) => string_end(bytes, next, len),
+        Header::Text(Some(len)) => {
+            let end = string_end(bytes, next, len)?;
+            std::str::from_utf8(&bytes[next..end]).map_err(|_| DecodeError::new(Rule::Malformed, at))?;
+            Ok(end)
+        }
+        Header::Bytes(None) | Header::Text(None) => chunks_end(bytes, next, matches!(head, Header::Text(None))),
+        Header::Tag(_) => item_end(bytes, next, inner()?),
+        Header::Array(Some(len)) => items_end(bytes, next, len, inner()?),
+        Header::Map(Some(pairs)) => {
+            let len = pairs.checked_mul(2).ok_or(DecodeError::new(Rule::Truncated, at))?;
+            items_end(bytes, next, len, inner()?)
+        }
+        Header::Array(None) => until_break(bytes, next, inner()?).map(|(end, _)| end),
+        Header::Map(None) => match until_break(bytes, next, inner()?)? {
+            (end, items) if items % 2 == 0 => Ok(end),
+            _ => Err(DecodeError::new(Rule::Malformed, at)),
+        },
+    }
+}
+
+fn string_end(bytes: &[u8], at: usize, len: usize) -> Result<usize, DecodeError> {
+    at.checked_add(len).filter(|end| *end <= bytes.len()).ok_or(DecodeError::new(Rule::Truncated, at))
+}
+
+/// Every item takes at least one byte, so a false count ends with the bytes.
+fn items_end(bytes: &[u8], mut at: usize, len: usize, depth: usize) -> Result<usize, DecodeError> {
+    for _ in 0..len {
+        at = item_end(bytes, at, depth)?;
+    }
+    Ok(at)
+}
+
+fn until_break(bytes: &[u8], mut at: usize, depth: usize) -> Result<(usize, usize), DecodeError> {
+    for items in 0.. {
+        match bytes.get(at) {
+            None => break,
+            Some(0xff) => return Ok((at + 1, items)),
+            Some(_) => at = item_end(bytes, at, depth)?,
+        }
+    }
+    Err(DecodeError::new(Rule::Truncated, at))
+}
+
+/// The chunks of an indefinite string are definite strings of the same kind (RFC 8949 §3.2.3).
+fn chunks_end(bytes: &[u8], mut at: usize, text: bool) -> Result<usize, DecodeError> {
+    loop {
+        at = match header(bytes, at)? {
+            (Header::Break, next) => return Ok(next),
+            (Header::Text(Some(_)), _) if text => item_end(bytes, at, 0)?,
+            (Header::Bytes(Some(_)), _) if !text => item_end(bytes, at, 0)?,
+            _ => return Err(DecodeError::new(Rule::Malformed, at)),
+        };
+    }
+}
+
+/// A cursor over the elements of one array that has already been proven well-formed.
+#[derive(Clone)]
+pub(super) struct Elements<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    left: Option<usize>,
+    depth: usize,
+}
+
+/// One element: its bytes and where it starts in the message.
+#[derive(Clone, Copy)]
+pub(super) struct Element<'a> {
+    pub(super) message: &'a [u8],
+    pub(super) at: usize,
+    pub(super) end: usize,
+    depth: usize,
+}
+
+impl<'a> Element<'a> {
+    /// The one item that starts at `at`, proven well-formed.
+    pub(super) fn parse(message: &'a [u8], at: usize, depth: usize) -> Result<Self, DecodeError> {
+        Ok(Self { message, at, end: item_end(message, at, depth)?, depth })
+    }
+
+    pub(super) fn bytes(&self) -> &'a [u8] {
+        &self.message[self.at..self.end]
+    }
+
+    /// The elements of this array, or `None` if it is not one.
+    pub(super) fn elements(&self) -> Option<Elements<'a>> {
+        let (Header::Array(left), at) = header(self.message, self.at).ok()? else { return None };
+        Some(Elements { bytes: self.message, at, left, depth: self.depth.saturating_sub(1) })
+    }
+
+    /// This unsigned integer, or `None`; a bignum is not one.
+    pub(super) fn unsigned(&self) -> Option<u64> {
+        match header(self.message, self.at).ok()? {
+            (Header::Positive(n), _) => Some(n),
+            _ => None,
+        }
+    }
+
+    /// This unsigned integer if it fits into 32 bits.
+    pub(super) fn u32(&self) -> Option<u32> {
+        u32::try_from(self.unsigned()?).ok()
+    }
+
+    /// This text string, with its chunks joined.
+    pub(super) fn text(&self) -> Option<String> {
+        self.string(true).and_then(|bytes| String::from_utf8(bytes).ok())
+    }
+
+    /// This byte string, with its chunks joined.
+    pub(super) fn byte_string(&self) -> Option<Vec<u8>> {
+        self.string(false)
+    }
+
+    fn string(&self, text: bool) -> Option<Vec<u8>> {
+        match header(self.message, self.at).ok()? {
+            (Header::Text(Some(_)), at) if text => Some(self.message[at..self.end].to_vec()),
+            (Header::Bytes(Some(_)), at) if !text => Some(self.message[at..self.end].to_vec()),
+            (Header::Text(None), at) if text => self.chunks(at),
+            (Header::Bytes(None), at) if !text => self.chunks(at),
+            _ => None,
+        }
+    }
+
+    fn chunks(&self, mut at: usize) -> Option<Vec<u8>> {
+        let mut joined = Vec::new();
+        while let (Header::Text(Some(len)) | Header::Bytes(Some(len)), start) = header(self.message, at).ok()? {
+            at = start + len;
+            joined.extend_from_slice(&self.message[start..at]);
+        }
+        Some(joined)
+    }
+
+    /// Tells whether this is the simple value null.
+    pub(super) fn is_null(&self) -> bool {
+        self.bytes() == [0xf6]
+    }
+}
+
+impl<'a> Iterator for Elements<'a> {
+    type Item = Element<'a>;
+
+    fn next(&mut self) -> Option<Element<'a>> {
+        match &mut self.left {
+            Some(0) => return None,
+            Some(left) => *left -= 1,
+            None if self.bytes.get(self.at) == Some(&0xff) => return None,
+            None => {}
+        }
+        let element = Element::parse(self.bytes, self.at, self.depth).ok()?;
+        self.at = element.end;
+        Some(element)
+    }
+}

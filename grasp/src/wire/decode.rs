@@ -120,7 +120,8 @@ fn body(
         MessageType::Flood => {
             let initiator = reader.next(Rule::Initiator, initiator)?;
             let ttl = reader.next(Rule::Ttl, |e| e.u32())?;
-            let objectives = reader.elements.by_ref().map(tagged).collect::<Result<Vec<_>, _>>()?;
+            let pairs = reader.elements.by_ref().filter(|element| option_number(*element).is_none());
+            let objectives = pairs.map(tagged).collect::<Result<Vec<_>, _>>()?;
             if objectives.is_empty() {
                 return Err(DecodeError::new(Rule::NoObjective, reader.end));
             }

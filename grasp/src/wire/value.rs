@@ -98,7 +98,7 @@ impl Value {
             Ok((Header::Tag(EMBEDDED), at)) => Element::parse(&self.0, at, MAX_DEPTH)
                 .ok()
                 .and_then(|inner| inner.byte_string())
-                .map_or_else(|| Form::Item(self.0.clone()), |inner| Form::Embedded(inner.into())),
+                .map_or_else(|| Form::Item(self.0.clone()), |inner| Form::Embedded(inner.into_owned().into())),
             _ => Form::Item(self.0.clone()),
         }
     }

@@ -5,19 +5,17 @@ use ciborium_ll::{Decoder, Header};
 use std::borrow::Cow;
 
 /// Reads the header at `at` and returns it with the offset behind it.
-#[inline]
+#[inline(always)]
 pub(super) fn header(bytes: &[u8], at: usize) -> Result<(Header, usize), DecodeError> {
-    let truncated = || DecodeError::new(Rule::Truncated, at);
     let malformed = || DecodeError::new(Rule::Malformed, at);
-    let first = *bytes.get(at).ok_or_else(truncated)?;
+    let first = *bytes.get(at).ok_or(DecodeError::new(Rule::Truncated, at))?;
     let info = first & 0x1f;
     let (argument, next) = match info {
         0..=23 => (Some(u64::from(info)), at + 1),
-        24..=27 => {
-            let next = at + 1 + (1 << (info - 24));
-            let digits = bytes.get(at + 1..next).ok_or_else(truncated)?;
-            (Some(digits.iter().fold(0, |n, digit| n << 8 | u64::from(*digit))), next)
-        }
+        24 => (Some(u8::from_be_bytes(digits(bytes, at)?).into()), at + 2),
+        25 => (Some(u16::from_be_bytes(digits(bytes, at)?).into()), at + 3),
+        26 => (Some(u32::from_be_bytes(digits(bytes, at)?).into()), at + 5),
+        27 => (Some(u64::from_be_bytes(digits(bytes, at)?)), at + 9),
         31 => (None, at + 1),
         _ => return Err(malformed()),
     };
@@ -37,6 +35,12 @@ pub(super) fn header(bytes: &[u8], at: usize) -> Result<(Header, usize), DecodeE
         _ => return Err(malformed()),
     };
     Ok((head, next))
+}
+
+/// The argument behind the first byte of the header at `at`.
+#[inline]
+fn digits<const N: usize>(bytes: &[u8], at: usize) -> Result<[u8; N], DecodeError> {
+    bytes.get(at + 1..).and_then(<[u8]>::first_chunk).copied().ok_or(DecodeError::new(Rule::Truncated, at))
 }
 
 /// The float at `at`, of any of the three widths.
@@ -145,6 +149,8 @@ pub(super) struct Elements<'a> {
     bytes: &'a [u8],
     at: usize,
     left: Option<usize>,
+    /// The end of the array, which is also the end of the last element of a definite one.
+    end: usize,
 }
 
 /// One element: its bytes and where it starts in the message.
@@ -168,7 +174,16 @@ impl<'a> Element<'a> {
     /// The elements of this array, or `None` if it is not one.
     pub(super) fn elements(&self) -> Option<Elements<'a>> {
         let (Header::Array(left), at) = header(self.message, self.at).ok()? else { return None };
-        Some(Elements { bytes: self.message, at, left })
+        Some(Elements { bytes: self.message, at, left, end: self.end })
+    }
+
+    /// The unsigned integer that this array starts with, as options do.
+    pub(super) fn option_number(&self) -> Option<u64> {
+        let (Header::Array(left), first) = header(self.message, self.at).ok()? else { return None };
+        match header(self.message, first).ok()? {
+            (Header::Positive(n), _) if left != Some(0) => Some(n),
+            _ => None,
+        }
     }
 
     /// This unsigned integer, or `None`; a bignum is not one.
@@ -226,14 +241,15 @@ impl<'a> Iterator for Elements<'a> {
     type Item = Element<'a>;
 
     fn next(&mut self) -> Option<Element<'a>> {
-        match &mut self.left {
-            Some(0) => return None,
-            Some(left) => *left -= 1,
-            None if self.bytes.get(self.at) == Some(&0xff) => return None,
-            None => {}
-        }
         let at = self.at;
-        self.at = skip(self.bytes, at)?;
+        self.at = match self.left {
+            Some(0) => return None,
+            Some(1) => self.end,
+            Some(_) => skip(self.bytes, at)?,
+            None if self.bytes.get(at) == Some(&0xff) => return None,
+            None => skip(self.bytes, at)?,
+        };
+        self.left = self.left.map(|left| left - 1);
         Some(Element { message: self.bytes, at, end: self.at })
     }
 }

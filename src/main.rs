@@ -1,3 +1,7 @@
 //! The `asa` command.
 
-fn main() {}
+mod decode;
+
+fn main() -> std::io::Result<()> {
+    decode::run(std::io::stdin().lock(), std::io::stdout().lock()).map(|_| ())
+}

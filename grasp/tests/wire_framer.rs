@@ -44,7 +44,7 @@ fn every_split_into_two_parts_gives_the_message() {
             let mut frames = drain(&mut framer);
             framer.push(&bytes[at..]);
             frames.extend(drain(&mut framer));
-            assert_eq!(frames, [bytes.clone()]);
+            assert_eq!(frames, std::slice::from_ref(&bytes));
         }
     }
 }

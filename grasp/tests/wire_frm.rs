@@ -189,9 +189,10 @@ fn bad_locators_are_unusable_and_good_ones_beside_them_are_used() {
 /// G-FRM-17, G-OPT-13
 #[test]
 fn a_uri_may_do_without_protocol_and_port() {
-    let of = |transport: &str, port: &str| match message(&response(&[&format!("84 186a 6161 {transport} {port}")])) {
-        Message::Response { answer: Answer::Locators(locators), .. } => locators,
-        other => panic!("{other:?}"),
+    let of = |transport: &str, port: &str| {
+        let read = message(&response(&[&format!("84 186a 6161 {transport} {port}")]));
+        let Message::Response { answer: Answer::Locators(locators), .. } = read else { panic!("{read:?}") };
+        locators
     };
     let uri = |transport, port| vec![Locator::Uri { uri: "a".to_owned(), transport, port }];
     assert_eq!(of("f6", "f6"), uri(None, None));

@@ -95,13 +95,9 @@ impl Framer {
     fn step(&mut self, head: Header, next: usize) -> Result<(), DecodeError> {
         let malformed = DecodeError::new(Rule::Malformed, self.at);
         if let Some(Open::Chunks { text }) = self.open.last() {
-            let fits = match head {
-                Header::Break => true,
-                Header::Text(Some(_)) => *text,
-                Header::Bytes(Some(_)) => !*text,
-                _ => false,
-            };
-            if !fits {
+            let chunk =
+                if *text { matches!(head, Header::Text(Some(_))) } else { matches!(head, Header::Bytes(Some(_))) };
+            if !chunk && head != Header::Break {
                 return Err(malformed);
             }
         }

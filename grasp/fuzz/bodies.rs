@@ -1,6 +1,6 @@
 //! What the fuzz targets do with one input; the corpus test runs the same functions.
 
-use grasp::wire::{Framer, Limits, Rule, Value, decode, diagnostic, item_end, with_loop_count};
+use grasp::wire::{Framer, Limits, MessageType, Rule, Value, decode, diagnostic, item_end, with_loop_count};
 
 /// Nothing panics, and what decodes survives its own encoding.
 pub(crate) fn decode_body(bytes: &[u8]) {
@@ -16,8 +16,11 @@ pub(crate) fn decode_body(bytes: &[u8]) {
     let encoded = message.encode();
     let wide = Limits { size: usize::MAX, ..limits };
     assert_eq!(decode(&encoded, &wide).as_ref(), Ok(&message));
+    let relayable = [MessageType::Discovery, MessageType::Flood].contains(&message.message_type());
+    assert_eq!(relayed.is_ok(), relayable);
     if let Ok(relayed) = relayed {
         assert!(decode(&relayed, &wide).is_ok());
+        assert_eq!(with_loop_count(&relayed, 23), Ok(relayed));
     }
 }
 

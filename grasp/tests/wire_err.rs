@@ -182,6 +182,7 @@ fn an_end_holds_exactly_one_end_option() {
         "84 06 01 811866 811865",
         "84 06 01 811865 811865",
         "83 06 01 811864",
+        "83 06 01 8118c8",
         "83 06 01 05",
         "83 06 01 80",
         "83 06 01 1865",
@@ -202,9 +203,9 @@ fn a_wait_has_a_time_of_32_bits() {
     }
 }
 
-/// G-ERR-16, G-OBJ-03, G-OBJ-05
+/// G-ERR-16, G-OBJ-03, G-OBJ-05, G-FCAC-10, T-48
 #[test]
-fn only_discoveries_responses_and_requests_to_synchronize_do_without_a_value() {
+fn only_some_messages_do_without_a_value() {
     const BARE: &str = "83 63455831 05 06";
     for number in [3, 5, 8] {
         let error = read(&hex(&format!("83 {number:02x} 07 {BARE}"))).unwrap_err();

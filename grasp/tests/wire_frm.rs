@@ -303,7 +303,7 @@ fn a_message_of_exactly_the_limit_is_read_and_one_byte_more_is_refused() {
     assert_eq!(decode(&of(8193), &wide).unwrap_err().rule, Rule::TooLong);
 }
 
-/// G-GEN-02, G-DREL-06, G-FREL-06, T-03
+/// G-GEN-02, G-DREL-17, G-FREL-06, G-FREL-10, T-03
 #[test]
 fn a_relay_changes_the_loop_count_and_no_other_byte() {
     let of = |loop_count: &str| hex(&format!("{DISCOVERY} 84 63455831 1805 {loop_count} 9f fb3ff8000000000000 f7 ff"));
@@ -318,7 +318,7 @@ fn a_relay_changes_the_loop_count_and_no_other_byte() {
     assert_eq!(with_loop_count(&loose("1818"), 23).unwrap(), loose("17"));
 }
 
-/// G-DREL-06, G-FREL-06
+/// T-03: other messages, and those without an objective in its place, have no loop count to lower.
 #[test]
 fn only_discoveries_and_floods_are_relayed() {
     for (id, _) in VECTORS {

@@ -197,7 +197,7 @@ proptest! {
         prop_assert_eq!(frames, items);
     }
 
-    /// G-DREL-06, G-FREL-06, T-03: the first loop count changes and nothing else.
+    /// G-DREL-17, G-FREL-06, G-FREL-10, T-03: the first loop count changes and nothing else.
     #[test]
     fn a_relay_changes_one_number(message in message(), loop_count in any::<u8>()) {
         let mut expected = message.clone();

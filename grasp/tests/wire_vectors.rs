@@ -168,7 +168,7 @@ fn an_unknown_type_is_refused_with_its_session_id() {
     assert!(!error.is_cbor_failure());
 }
 
-/// V-22, V-25; G-DREL-06, T-03
+/// V-22, V-25; G-DREL-17, G-FREL-06, G-FREL-10, T-03
 #[test]
 fn a_relay_makes_the_next_vector() {
     assert_eq!(with_loop_count(&vector("V-01"), 1).unwrap(), vector("V-22"));

@@ -309,7 +309,8 @@ impl Asa {
         scope: Scope,
         direct_only: bool,
     ) -> Result<Found, Error> {
-        let (asa, objective) = (self.handle, objective.clone());
+        // No value is asked for yet; null is understood also by peers that cannot do without one (T-48).
+        let (asa, objective) = (self.handle, objective.clone().with_value(Value::null()));
         let call = node::Discover { asa, objective, timeout, minimum_ttl, scope, direct_only };
         let (request, found) = self.call(call).await?;
         let _question = QuestionGuard { request, discovery: self.grasp.discovery.clone() };

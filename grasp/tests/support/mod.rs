@@ -28,7 +28,7 @@ pub fn bytes(hex: &str) -> Vec<u8> {
 }
 
 pub fn message(raw: &[u8]) -> Message {
-    decode(raw, Limits::default()).expect("a test message decodes")
+    decode(raw, &Limits::default()).expect("a test message decodes")
 }
 
 pub fn value(n: u64) -> Value {
@@ -148,8 +148,7 @@ impl Driver<Flood> {
     }
 
     pub fn hear_raw(&mut self, link: LinkId, raw: &[u8]) -> Vec<flood::Output> {
-        let input =
-            flood::Input::Heard { link, source: source(7, link), raw: raw.to_vec(), message: message(raw) };
+        let input = flood::Input::Heard { link, source: source(7, link), raw: raw.to_vec(), message: message(raw) };
         self.feed(input)
     }
 
@@ -175,7 +174,9 @@ pub fn responses(outputs: &[discovery::Output]) -> Vec<(LinkId, SocketAddr, Mess
         .iter()
         .filter_map(|output| match output {
             discovery::Output::Respond { link, to, bytes } => Some((*link, *to, message(bytes))),
-            discovery::Output::Multicast { .. } | discovery::Output::Found { .. } | discovery::Output::Release(_) => None,
+            discovery::Output::Multicast { .. } | discovery::Output::Found { .. } | discovery::Output::Release(_) => {
+                None
+            }
         })
         .collect()
 }

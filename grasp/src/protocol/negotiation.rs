@@ -304,6 +304,9 @@ impl Negotiation {
         } else if other {
             self.note(Note::OtherSession);
         } else {
+            if self.is_answerable() && error.session_id.is_some() {
+                self.last_sent = None;
+            }
             // What cannot be told to belong to this session does not end it.
             match error.message_type.filter(|_| error.session_id.is_some()) {
                 Some(5) => {

@@ -78,6 +78,16 @@ fn ttl_zero_is_for_ever() {
     assert_eq!((values(&node, "x"), values(&node, "y")), (of(&[1]), of(&[2])));
 }
 
+/// G-OBJ-03, G-OBJ-05, T-09: an objective without a value is flooded with null, and only with flags that are assigned.
+#[test]
+fn missing_value_is_flooded_as_null() {
+    let mut node = Driver::flood(&[A]);
+    let bare = Objective { flags: Flags(5 | 1 << 40), ..Objective::synchronization("x") };
+    let raw = floods(&send(&mut node, 7, 9, vec![(bare, None)])).remove(0).1;
+    let Message::Flood { objectives, .. } = message(&raw) else { unreachable!() };
+    assert_eq!(objectives[0].objective, Objective::synchronization("x").with_value(Value::null()));
+}
+
 /// G-FLD-17, G-FLD-09, A-FLD-03, T-52: `::` becomes each link's own address, as initiator too, with loop count 1.
 #[test]
 fn unspecified_locator_is_each_links_own() {

@@ -45,7 +45,7 @@ impl Discovery {
         let Asked { session_id, initiator, .. } = *asked;
         let mut objective = None;
         match &announcement.rapid {
-            Some((Rapid::Synch, current)) if asked.objective.is_synchronizable() => {
+            Some((Rapid::Synch, current)) if asked.objective.is_synchronizable() && current.value.is_some() => {
                 let synch = Message::Synch { session_id, objective: current.clone() };
                 if synch.encode().len() <= GRASP_DEF_MAX_SIZE {
                     return Some(synch);

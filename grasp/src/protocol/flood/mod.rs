@@ -11,7 +11,7 @@ use super::seen::{Seen, origin};
 use super::{LinkId, LinkInfo, Machine, Time, Topology};
 use crate::constants::MAX_MULTICAST_SIZE;
 use crate::error::{Error, ErrorCode};
-use crate::wire::{Locator, Message, Objective, SessionId, TaggedObjective, with_loop_count};
+use crate::wire::{Locator, Message, Objective, SessionId, TaggedObjective, Value, with_loop_count};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
@@ -178,6 +178,8 @@ impl Flood {
             other => other.clone(),
         };
         let mut objective = objective.clone().with_assigned_flags();
+        // Only a discovery objective has no value (RFC 8990 §2.10.3).
+        objective.value.get_or_insert_with(Value::null);
         if link_only {
             objective.loop_count = 1;
         }

@@ -140,7 +140,7 @@ fn low_loop_counts_are_answered() {
     }
 }
 
-/// G-RAPD-01, G-RAPD-03, G-RAPD-08: with rapid mode on, a synchronization question is answered by M_SYNCH.
+/// G-RAPD-03: with rapid mode on, a synchronization question is answered by M_SYNCH.
 #[test]
 fn rapid_synchronization_answers_with_the_value() {
     let current = Objective::synchronization("EX1").with_value(value(5));

@@ -142,7 +142,7 @@ fn link_local_flood_from_afar_is_discarded() {
     assert_eq!(node.core.store().get(node.now, "AN_ACP").len(), 1);
 }
 
-/// G-FLD-12, G-FLD-11, A-FLD-09: an objective is flooded every 3 s on average, ten times at once, each on its own; a
+/// G-FLD-12, A-FLD-09: an objective is flooded every 3 s on average, ten times at once, each on its own; a
 /// name with many tags in one flood counts once, and a refused flood takes nothing from the others in it.
 #[test]
 fn flooding_is_paced() {

@@ -64,7 +64,7 @@ fn flood_goes_to_every_link() {
     assert_eq!(pairs[0].0.loop_count, 6);
 }
 
-/// G-FLD-04, A-FLD-02: ttl 0 is sent as 0 and lasts for ever.
+/// G-FLD-04, G-FCAC-06, A-FLD-02: ttl 0 is sent as 0 and lasts for ever.
 #[test]
 fn ttl_zero_is_for_ever() {
     let mut node = Driver::flood(&[A]);

@@ -3,8 +3,21 @@
 //! Reading order: [`wire`] turns bytes into messages, `protocol` decides, `actors` move, [`api`](crate) is what an
 //! Autonomic Service Agent calls.
 
+mod actors;
+pub mod api;
+pub mod config;
 pub mod constants;
 pub mod error;
 pub mod hex;
+pub mod net;
 pub mod protocol;
+pub mod recorder;
+pub mod substrate;
 pub mod wire;
+
+pub use api::{Asa, Grasp, Negotiated, Session, Status, Step};
+pub use config::{Interfaces, NodeConfig};
+pub use error::{Error, ErrorCode};
+pub use protocol::registry::Registration;
+pub use protocol::{AsaHandle, AsaLocator, Rapid};
+pub use wire::{Locator, Objective, Value};

@@ -18,6 +18,8 @@ const DRAWS: usize = 1_000;
 pub enum Maker {
     /// This node.
     Us,
+    /// This node, seen from the other end of a connection to itself.
+    Itself,
     /// The peer at this address, with its scope if that is link-local.
     Peer(IpAddr, u32),
 }
@@ -26,7 +28,7 @@ impl Maker {
     /// The same peer, whether its IPv4 address came mapped into IPv6 or not.
     fn canonical(self) -> Self {
         match self {
-            Self::Us => Self::Us,
+            Self::Us | Self::Itself => self,
             Self::Peer(address, scope) => Self::Peer(address.to_canonical(), scope),
         }
     }
@@ -78,7 +80,7 @@ impl SessionIds {
     /// different initiators are different sessions (RFC 8990 §2.7 read with §2.8.6, T-10).
     pub fn accept(&mut self, id: SessionId, peer: Maker) -> bool {
         let makers = self.active.entry(id).or_default();
-        let free = !makers.contains(&Maker::Us) && makers.insert(peer.canonical());
+        let free = (peer == Maker::Itself || !makers.contains(&Maker::Us)) && makers.insert(peer.canonical());
         self.clashes += u64::from(!free);
         free
     }

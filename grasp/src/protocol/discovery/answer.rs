@@ -54,11 +54,11 @@ impl Discovery {
             Some((Rapid::Response, current)) => objective = Some(current.clone()),
             _ => {}
         }
-        let link = self.topology.link(asked.link)?;
+        let link = self.topology.link(asked.link);
         let address = match self.topology.global {
             Some(global) if !announcement.local => global,
             None if !announcement.local && !self.config.settings.link_local_locators => return None,
-            _ => link.address,
+            _ => link?.address,
         };
         let ttl = match announcement.ttl {
             ttl if self.topology.stable_port => ttl,

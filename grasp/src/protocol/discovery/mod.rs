@@ -79,7 +79,8 @@ impl Discovery {
                     self.counters.own_heard += 1;
                     return;
                 }
-                if self.topology.link(link).is_none() {
+                // A discovery by unicast comes on no link.
+                if link != 0 && self.topology.link(link).is_none() {
                     self.counters.unexpected += 1;
                     return;
                 }

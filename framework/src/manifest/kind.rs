@@ -1,0 +1,184 @@
+//! The kinds of value that a key can take: what is accepted, how it is described, how it is read from text.
+
+use std::collections::BTreeSet;
+
+use ipnet::Ipv6Net;
+use serde_json::{Number, Value};
+
+use super::read::toml_value;
+
+/// Says which values one key accepts.
+#[derive(Debug, Clone)]
+pub(super) enum Kind {
+    Boolean,
+    Integer {
+        min: i64,
+        max: i64,
+    },
+    Real {
+        min: f64,
+        max: f64,
+    },
+    /// The name of a node.
+    Name,
+    Choice(&'static [&'static str]),
+    /// A list of interface names.
+    Interfaces,
+    /// An IPv6 prefix without host bits, or the empty text.
+    Prefix,
+    /// The name of a class that the binary carries.
+    Class(Vec<String>),
+    /// A requirement that the class, if it is known, meets: its name and version.
+    Version(Option<(String, String)>),
+    /// The same type as this default.
+    Like(Value),
+    /// Whatever it is, because what it should be is not known.
+    Anything,
+}
+
+impl Kind {
+    /// Returns whether the value is accepted.
+    pub(super) fn accepts(&self, value: &Value) -> bool {
+        match self {
+            Self::Boolean => value.is_boolean(),
+            Self::Integer { min, max } => value.as_i64().is_some_and(|number| (*min..=*max).contains(&number)),
+            Self::Real { min, max } => value.as_f64().is_some_and(|number| (*min..=*max).contains(&number)),
+            Self::Name => value.as_str().is_some_and(is_node_name),
+            Self::Choice(choices) => value.as_str().is_some_and(|text| choices.contains(&text)),
+            Self::Interfaces => value.as_array().is_some_and(|list| are_interfaces(list)),
+            Self::Prefix => value.as_str().is_some_and(|text| {
+                text.is_empty() || text.parse::<Ipv6Net>().is_ok_and(|prefix| prefix == prefix.trunc())
+            }),
+            Self::Class(names) => value.as_str().is_some_and(|text| names.iter().any(|name| name == text)),
+            Self::Version(class) => value.as_str().is_some_and(|text| {
+                is_requirement(text) && class.as_ref().is_none_or(|(_, version)| is_met(text, version))
+            }),
+            Self::Like(default) => is_like(default, value),
+            Self::Anything => true,
+        }
+    }
+
+    /// Describes what is accepted.
+    pub(super) fn allowed(&self) -> String {
+        let quoted = |texts: &mut dyn Iterator<Item = &str>| {
+            texts.map(|text| format!("\"{text}\"")).collect::<Vec<_>>().join(", ")
+        };
+        match self {
+            Self::Boolean => "true or false".to_owned(),
+            Self::Integer { min, max } => format!("an integer from {min} to {max}"),
+            Self::Real { min, max } => format!("a number from {min} to {max}"),
+            Self::Name => "a text of 1 to 63 characters of A-Z a-z 0-9 . _ -".to_owned(),
+            Self::Choice(choices) => quoted(&mut choices.iter().copied()),
+            Self::Interfaces => {
+                "a list of different interface names, each 1 to 15 bytes without spaces or slashes".to_owned()
+            }
+            Self::Prefix => "an IPv6 prefix without host bits such as \"2001:db8::/32\", or \"\"".to_owned(),
+            Self::Class(names) if names.is_empty() => "none: this binary carries no class".to_owned(),
+            Self::Class(names) => format!("a class of this binary: {}", quoted(&mut names.iter().map(String::as_str))),
+            Self::Version(Some((class, version))) => {
+                format!("\"*\" or leading parts of {version}, which is the version of class {class}")
+            }
+            Self::Version(None) => "\"*\" or one to three numbers such as \"1\", \"1.2\" or \"1.2.3\"".to_owned(),
+            Self::Like(default) => like_name(default).to_owned(),
+            Self::Anything => "any value".to_owned(),
+        }
+    }
+
+    /// Returns the texts that a misspelt value may have meant.
+    pub(super) fn choices(&self) -> Vec<&str> {
+        match self {
+            Self::Choice(choices) => choices.to_vec(),
+            Self::Class(names) => names.iter().map(String::as_str).collect(),
+            Self::Boolean
+            | Self::Integer { .. }
+            | Self::Real { .. }
+            | Self::Name
+            | Self::Interfaces
+            | Self::Prefix
+            | Self::Version(_)
+            | Self::Like(_)
+            | Self::Anything => Vec::new(),
+        }
+    }
+
+    /// Reads text from the environment or the command line as this kind; text that does not fit stays text, so that
+    /// [`accepts`](Self::accepts) refuses it.
+    pub(super) fn read(&self, text: &str) -> Value {
+        let as_text = || Value::String(text.to_owned());
+        let trimmed = text.trim();
+        match self {
+            Self::Boolean => trimmed.parse().map_or_else(|_| as_text(), Value::Bool),
+            Self::Integer { .. } => trimmed.parse::<i64>().map_or_else(|_| as_text(), Value::from),
+            Self::Real { .. } => trimmed.parse().ok().and_then(Number::from_f64).map_or_else(as_text, Value::Number),
+            Self::Interfaces if trimmed.starts_with('[') => toml_value(trimmed).unwrap_or_else(as_text),
+            Self::Interfaces if trimmed.is_empty() => Value::Array(Vec::new()),
+            Self::Interfaces => trimmed.split(',').map(|name| Value::from(name.trim())).collect(),
+            Self::Like(Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_))
+            | Self::Anything => toml_value(trimmed).unwrap_or_else(as_text),
+            Self::Name
+            | Self::Choice(_)
+            | Self::Prefix
+            | Self::Class(_)
+            | Self::Version(_)
+            | Self::Like(Value::String(_)) => as_text(),
+        }
+    }
+}
+
+fn is_node_name(text: &str) -> bool {
+    (1..=63).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
+}
+
+/// Returns whether this can be the name of an instance or of a node in a lab: a bare key of TOML that an environment
+/// variable can address, so without capitals and without two underscores in a row.
+pub(super) fn is_member_name(text: &str) -> bool {
+    (1..=63).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'_' | b'-'))
+        && !text.contains("__")
+        && !text.starts_with('_')
+        && !text.ends_with('_')
+}
+
+fn are_interfaces(list: &[Value]) -> bool {
+    let is_name = |text: &&str| {
+        (1..=15).contains(&text.len()) && text.chars().all(|c| !c.is_whitespace() && !c.is_control() && c != '/')
+    };
+    let names: BTreeSet<&str> = list.iter().filter_map(Value::as_str).filter(is_name).collect();
+    names.len() == list.len()
+}
+
+fn is_requirement(text: &str) -> bool {
+    let number = |part: &str| (1..=9).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit());
+    text == "*" || (text.split('.').count() <= 3 && text.split('.').all(number))
+}
+
+fn is_met(requirement: &str, version: &str) -> bool {
+    let number = |part: &str| part.parse::<u64>().ok();
+    let mut parts = version.split(['.', '-', '+']);
+    requirement == "*" || requirement.split('.').all(|part| parts.next().and_then(number) == number(part))
+}
+
+fn is_like(default: &Value, value: &Value) -> bool {
+    match default {
+        Value::Null => true,
+        Value::Bool(_) => value.is_boolean(),
+        Value::Number(number) if number.is_f64() => value.is_number(),
+        Value::Number(_) => value.is_i64() || value.is_u64(),
+        Value::String(_) => value.is_string(),
+        Value::Array(_) => value.is_array(),
+        Value::Object(_) => value.is_object(),
+    }
+}
+
+fn like_name(default: &Value) -> &'static str {
+    match default {
+        Value::Null => "any value",
+        Value::Bool(_) => "true or false",
+        Value::Number(number) if number.is_f64() => "a number",
+        Value::Number(_) => "an integer",
+        Value::String(_) => "a text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "a table",
+    }
+}

@@ -1,0 +1,23 @@
+//! Manifests: TOML, environment and command line turned into checked settings (RFC 9222 section 6).
+//!
+//! Layers, lowest first: built-in defaults and the defaults of the classes; the file; environment variables
+//! `ASA__SECTION__KEY`, two underscores between the parts of the key, in any case; `--set key.path=value`;
+//! `--interface NAME`. Tables merge, everything else is replaced, lists included.
+//!
+//! Nothing is ignored: an unknown key, in whatever layer, is a problem, and so is a bad value that a higher layer
+//! replaces. All problems are reported together.
+
+mod check;
+mod kind;
+mod load;
+mod origin;
+mod parameter;
+mod read;
+mod schema;
+mod shape;
+
+pub use load::{Document, Loaded, Sources};
+pub use origin::{Effective, Origin, Problem, Problems, Setting};
+pub use parameter::ParameterCheck;
+pub use read::MAX_FILE_SIZE;
+pub use schema::{Fabric, Grasp, Instance, Lab, Limits, Manifest, Node, Substrate};

@@ -1,0 +1,219 @@
+//! The settings as typed values, each with its default and the reason for it.
+//!
+//! The bounds of each key stand in `shape.rs`; a test holds the two together.
+
+use std::collections::BTreeMap;
+
+use ipnet::Ipv6Net;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// What one node runs: its GRASP instance and its autonomic service agents.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// The node itself.
+    pub node: Node,
+    /// The GRASP instance of the node.
+    pub grasp: Grasp,
+    /// The agents by the name of the instance.
+    pub asa: BTreeMap<String, Instance>,
+}
+
+/// The node itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Node {
+    /// The name in logs and in status: 1 to 63 characters of `A-Z a-z 0-9 . _ -`.
+    pub name: String,
+}
+
+impl Default for Node {
+    fn default() -> Self {
+        Self { name: "asa".to_owned() }
+    }
+}
+
+/// Who protects the messages of a node (RFC 8990 section 2.1).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Substrate {
+    /// Nobody: the node refuses to speak. The default, so that an unprotected network is always a choice.
+    #[default]
+    None,
+    /// Nobody, and the operator accepts that: for laboratories and demonstrations only.
+    InsecureLab,
+}
+
+/// The GRASP instance of a node (RFC 8990).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Grasp {
+    /// The security substrate.
+    pub substrate: Substrate,
+    /// The interfaces to speak on, by name.
+    pub interfaces: Vec<String>,
+    /// The UDP and TCP port to listen on; 7017 is GRASP_LISTEN_PORT (RFC 8990 section 2.6), 0 an ephemeral port.
+    pub port: u16,
+    /// Whether discovery and floods are relayed between interfaces.
+    pub relay: bool,
+    /// Whether the objectives EX0 to EX9 may be registered and used (RFC 8990 section 2.10.1).
+    pub experimental_objectives: bool,
+    /// Whether locators that this node gives away may be link-local addresses.
+    pub link_local_locators: bool,
+    /// Whether IPv4 addresses of internal networks may be used as locators.
+    pub internal_nat4: bool,
+    /// The prefix that addresses of the domain come from; none accepts every address.
+    #[serde(with = "prefix_text")]
+    pub domain_prefix: Option<Ipv6Net>,
+    /// How long a reply may take unless the caller says otherwise, in milliseconds; GRASP_DEF_TIMEOUT is 60 000.
+    pub default_timeout_ms: u32,
+    /// The longest time that one M_WAIT of a peer may ask for, in milliseconds; 0 is no cap.
+    pub wait_cap_ms: u32,
+    /// The bounds that keep a peer from using up the node.
+    pub limits: Limits,
+}
+
+impl Default for Grasp {
+    fn default() -> Self {
+        Self {
+            substrate: Substrate::None,
+            interfaces: Vec::new(),
+            port: 7017,
+            relay: true,
+            experimental_objectives: false,
+            link_local_locators: false,
+            internal_nat4: false,
+            domain_prefix: None,
+            default_timeout_ms: 60_000,
+            wait_cap_ms: 0,
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// The bounds that keep a peer from using up the node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// The largest message sent or accepted, in bytes; GRASP_DEF_MAX_SIZE is 2048 (RFC 8990 section 2.6).
+    pub message_size: usize,
+    /// The deepest nesting of CBOR accepted.
+    pub depth: usize,
+    /// Sessions open at once.
+    pub sessions: usize,
+    /// Connections accepted and open at once.
+    pub connections: usize,
+    /// How long an accepted connection may stay without its first message, in milliseconds.
+    pub first_message_timeout_ms: u32,
+    /// Agents registered at once.
+    pub asas: usize,
+    /// Objectives registered at once.
+    pub objectives: usize,
+    /// Locators kept in the discovery cache.
+    pub discovery_cache: usize,
+    /// Objective names kept in the flood cache.
+    pub flood_cache: usize,
+    /// Values kept in the flood cache for one name, from different origins.
+    pub flood_values_per_name: usize,
+    /// Accepted requests that wait for one objective's agent; more are refused.
+    pub request_queue: usize,
+    /// Messages relayed each second on one interface, on average.
+    pub relay_per_second: u32,
+    /// Messages relayed at once before the average applies.
+    pub relay_burst: u32,
+    /// The smallest average time between floods of one objective, in milliseconds.
+    pub flood_interval_ms: u32,
+    /// Floods of one objective sent at once before the average applies.
+    pub flood_burst: u32,
+    /// Session identifiers remembered to relay each message only once.
+    pub seen: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            message_size: 2048,
+            depth: 16,
+            sessions: 20_000,
+            connections: 1024,
+            first_message_timeout_ms: 5000,
+            asas: 100,
+            objectives: 1000,
+            discovery_cache: 1000,
+            flood_cache: 1000,
+            flood_values_per_name: 32,
+            request_queue: 64,
+            relay_per_second: 50,
+            relay_burst: 100,
+            flood_interval_ms: 3000,
+            flood_burst: 10,
+            seen: 65_536,
+        }
+    }
+}
+
+/// One agent to run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Instance {
+    /// The name of the class; the only key without a default.
+    pub class: String,
+    /// The versions of the class that will do: `*`, or the leading parts of a version such as `1` or `1.2`.
+    pub version: String,
+    /// Whether the agent is started.
+    pub enabled: bool,
+    /// The parameters: the defaults of the class with the manifest's own above them.
+    pub parameters: Map<String, Value>,
+}
+
+/// Several nodes in one process, joined by one link of the in-memory fabric.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lab {
+    /// The link that joins the nodes.
+    pub fabric: Fabric,
+    /// The nodes by name; `node.name` is that name unless the file says otherwise.
+    pub nodes: BTreeMap<String, Manifest>,
+}
+
+/// How the in-memory link treats what passes over it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fabric {
+    /// The time that everything takes from one node to another, in milliseconds.
+    pub latency_ms: u32,
+    /// The most that is added to the latency at random, in milliseconds.
+    pub jitter_ms: u32,
+    /// The probability that a datagram is lost, 0 to 1.
+    pub loss: f64,
+    /// The probability that a datagram arrives twice, 0 to 1.
+    pub duplicate: f64,
+    /// The probability that a datagram is overtaken by the next, 0 to 1.
+    pub reorder: f64,
+}
+
+impl Default for Fabric {
+    fn default() -> Self {
+        Self { latency_ms: 5, jitter_ms: 0, loss: 0.0, duplicate: 0.0, reorder: 0.0 }
+    }
+}
+
+/// Writes a prefix as text, none as the empty text.
+mod prefix_text {
+    use ipnet::Ipv6Net;
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    #[allow(clippy::ref_option, reason = "the signature is serde's")]
+    pub(super) fn serialize<S: Serializer>(prefix: &Option<Ipv6Net>, serializer: S) -> Result<S::Ok, S::Error> {
+        match prefix {
+            Some(prefix) => serializer.collect_str(prefix),
+            None => serializer.serialize_str(""),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Ipv6Net>, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        if text.is_empty() { Ok(None) } else { text.parse().map(Some).map_err(D::Error::custom) }
+    }
+}

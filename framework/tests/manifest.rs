@@ -1,0 +1,433 @@
+//! Manifests as operators write them: what is accepted, where each setting comes from, what is said about mistakes.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on should stop here")]
+
+use asa_framework::class::ClassInfo;
+use asa_framework::manifest::{
+    Document, Lab, MAX_FILE_SIZE, Manifest, Origin, ParameterCheck, Problem, Problems, Sources, Substrate,
+};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+struct Clock;
+
+impl ClassInfo for Clock {
+    fn name(&self) -> &'static str {
+        "clock"
+    }
+
+    fn version(&self) -> &'static str {
+        "1.2.3"
+    }
+
+    fn summary(&self) -> &'static str {
+        "tells the time"
+    }
+
+    fn defaults(&self) -> &'static str {
+        "period_ms = 1000\nzone = 'UTC'\nratio = 0.5\nloud = false\npeers = []\nstyle = { colour = 'red' }\nlabels = {}"
+    }
+
+    fn check(&self, parameters: &Value) -> Vec<Problem> {
+        let mut check = ParameterCheck::new(parameters);
+        check.integer("period_ms", 10..=60_000).choice("zone", &["UTC", "TAI"]);
+        check.finish()
+    }
+}
+
+struct Mute;
+
+impl ClassInfo for Mute {
+    fn name(&self) -> &'static str {
+        "mute"
+    }
+
+    fn version(&self) -> &'static str {
+        "0.1.0"
+    }
+
+    fn summary(&self) -> &'static str {
+        "says nothing"
+    }
+
+    fn defaults(&self) -> &'static str {
+        ""
+    }
+
+    fn check(&self, _parameters: &Value) -> Vec<Problem> {
+        Vec::new()
+    }
+}
+
+const CLASSES: &[&dyn ClassInfo] = &[&Clock, &Mute];
+
+const GOOD: &str = r#"
+# A manifest that uses most of what there is.
+[node]
+name = "gray-1.example"
+
+[grasp]
+substrate = "insecure-lab"
+interfaces = ["eth0", "wlan0"]
+port = 7018
+experimental_objectives = true
+domain_prefix = "2001:db8::/32"
+
+[grasp.limits]
+sessions = 50
+
+[asa.first]
+class = "clock"
+version = "1.2"
+parameters = { period_ms = 20, style = { colour = "blue" }, labels = { a = 1 } }
+
+[asa.second-one]
+class = "mute"
+enabled = false
+"#;
+
+fn text(text: impl Into<Vec<u8>>) -> Sources {
+    Sources { path: Some("test.toml".into()), content: Some(text.into()), ..Sources::default() }
+}
+
+fn with_environment(mut sources: Sources, variables: &[(&str, &str)]) -> Sources {
+    sources.environment = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    sources
+}
+
+fn with_sets(mut sources: Sources, sets: &[(&str, &str)]) -> Sources {
+    sources.sets = sets.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    sources
+}
+
+fn refused(sources: Sources) -> String {
+    Manifest::load(sources, CLASSES).expect_err("the manifest is wrong").to_string()
+}
+
+#[track_caller]
+fn assert_says(message: &str, fragments: &[&str]) {
+    for fragment in fragments {
+        assert!(message.contains(fragment), "{fragment:?} is not in:\n{message}");
+    }
+}
+
+#[test]
+fn defaults_alone_are_a_valid_manifest() {
+    let loaded = Manifest::load(Sources::default(), CLASSES).unwrap();
+    assert_eq!(loaded.manifest, Manifest::default());
+    assert_eq!(loaded.manifest.grasp.substrate, Substrate::None);
+    assert!(loaded.effective.0.iter().all(|setting| setting.origin == Origin::Default));
+    assert_eq!(loaded.effective.get("grasp.port").unwrap().value, json!(7017));
+    assert_eq!(Manifest::load(text(""), CLASSES).unwrap().manifest, Manifest::default());
+}
+
+#[test]
+fn a_full_manifest_is_read() {
+    let manifest = Manifest::load(text(GOOD), CLASSES).unwrap().manifest;
+    assert_eq!(manifest.node.name, "gray-1.example");
+    assert_eq!(manifest.grasp.interfaces, ["eth0", "wlan0"]);
+    assert_eq!(manifest.grasp.domain_prefix, Some("2001:db8::/32".parse().unwrap()));
+    assert_eq!(manifest.grasp.limits.sessions, 50);
+    assert_eq!(manifest.grasp.limits.depth, 16);
+    let first = &manifest.asa["first"];
+    assert_eq!((first.class.as_str(), first.version.as_str(), first.enabled), ("clock", "1.2", true));
+    let expected = json!({ "period_ms": 20, "zone": "UTC", "ratio": 0.5, "loud": false, "peers": [],
+        "style": { "colour": "blue" }, "labels": { "a": 1 } });
+    assert_eq!(Value::Object(first.parameters.clone()), expected);
+    assert!(!manifest.asa["second-one"].enabled);
+}
+
+#[test]
+fn every_default_is_within_its_bounds() {
+    let defaults = serde_json::to_value(Manifest::default()).unwrap();
+    let lab = json!({ "fabric": asa_framework::manifest::Fabric::default(), "nodes": { "a": {} } });
+    for (tree, is_lab) in [(defaults, false), (lab, true)] {
+        let written = toml_of(&tree, "");
+        let document = Document::load(text(written.clone()), CLASSES).unwrap_or_else(|e| panic!("{e}\n{written}"));
+        assert_eq!(matches!(document, Document::Lab(_)), is_lab);
+    }
+}
+
+fn toml_of(tree: &Value, table: &str) -> String {
+    let (tables, values): (Vec<_>, Vec<_>) = tree.as_object().unwrap().iter().partition(|(_, value)| value.is_object());
+    let mut text = if table.is_empty() { String::new() } else { format!("[{table}]\n") };
+    text.extend(values.iter().map(|(key, value)| format!("{key} = {value}\n")));
+    for (key, value) in tables {
+        text += &toml_of(value, format!("{table}.{key}").trim_start_matches('.'));
+    }
+    text
+}
+
+#[test]
+fn each_mistake_is_named_with_file_key_value_and_what_is_allowed() {
+    let file = "test.toml: ";
+    let cases: &[(&str, &[&str])] = &[
+        ("[grasp]\nprot = 1", &[file, "grasp.prot is not a known key", "allowed:", "port", "did you mean port?"]),
+        ("[gasp]", &["gasp is not a known key", "allowed: node, grasp, asa", "did you mean grasp?"]),
+        ("port = 1", &["port is not a known key", "did you mean grasp.port?"]),
+        ("[grasp]\nsessions = 1", &["grasp.sessions is not", "did you mean grasp.limits.sessions?"]),
+        ("[grasp]\nport = 70000", &["grasp.port is not allowed", "found:   70000", "an integer from 0 to 65535"]),
+        ("[grasp]\nport = -1", &["found:   -1"]),
+        ("[grasp]\nport = 1.5", &["found:   1.5"]),
+        ("[grasp]\nport = \"high\"", &["found:   \"high\""]),
+        ("[grasp]\nport = 2001-01-01", &["found:   \"2001-01-01\""]),
+        ("grasp = 3", &["grasp is a table and takes no value", "found:   3", "a table with the keys substrate"]),
+        ("[grasp.port]\nx = 1", &["grasp.port is not allowed", "found:   {\"x\":1}"]),
+        ("[grasp]\nrelay = 1", &["grasp.relay is not allowed", "true or false"]),
+        ("[grasp]\nsubstrate = \"insecure\"", &["\"none\", \"insecure-lab\""]),
+        ("[grasp]\nsubstrate = \"insecure_lab\"", &["found:   \"insecure_lab\"", "did you mean insecure-lab?"]),
+        ("[grasp]\ninterfaces = \"eth0\"", &["grasp.interfaces", "a list of different interface names"]),
+        ("[grasp]\ninterfaces = [\"eth0\", \"eth0\"]", &["grasp.interfaces is not allowed"]),
+        ("[grasp]\ninterfaces = [\"e/0\"]", &["grasp.interfaces is not allowed"]),
+        ("[grasp]\ninterfaces = [\"0123456789abcdef\"]", &["grasp.interfaces is not allowed"]),
+        ("[grasp]\ndomain_prefix = \"10.0.0.0/8\"", &["grasp.domain_prefix", "an IPv6 prefix without host bits"]),
+        ("[grasp]\ndomain_prefix = \"2001:db8::1/32\"", &["grasp.domain_prefix is not allowed"]),
+        ("[grasp]\ndefault_timeout_ms = 99", &["an integer from 100 to 4294967295"]),
+        ("[grasp]\ndefault_timeout_ms = 4294967296", &["grasp.default_timeout_ms is not allowed"]),
+        ("[grasp.limits]\nmessage_size = 2047", &["an integer from 2048 to 65535"]),
+        ("[grasp.limits]\ndepth = 65", &["an integer from 4 to 64"]),
+        ("[node]\nname = \"\"", &["node.name", "1 to 63 characters"]),
+        ("[node]\nname = \"a b\"", &["node.name is not allowed"]),
+        ("[asa.one]", &[file, "asa.one.class is missing", "\"clock\", \"mute\""]),
+        (
+            "[asa.one]\nclass = \"clok\"",
+            &["asa.one.class is not allowed", "\"clock\", \"mute\"", "did you mean clock?"],
+        ),
+        ("[asa.one]\nclass = 7", &["asa.one.class is not allowed", "found:   7"]),
+        ("[asa.One]\nclass = \"mute\"", &["asa.One is not a name for an instance", "a-z 0-9"]),
+        ("[asa.a__b]\nclass = \"mute\"", &["asa.a__b is not a name"]),
+        (
+            "[asa.one]\nclass = \"clock\"\nversion = \"2\"",
+            &["asa.one.version", "1.2.3, which is the version of class clock"],
+        ),
+        ("[asa.one]\nclass = \"clock\"\nversion = \"1.2.3.4\"", &["asa.one.version is not allowed"]),
+        (
+            "[asa.one]\nclass = \"clock\"\nparameters = { perod_ms = 1 }",
+            &["asa.one.parameters.perod_ms is not a known key", "did you mean period_ms?"],
+        ),
+        (
+            "[asa.one]\nclass = \"clock\"\nparameters = { period_ms = 5 }",
+            &[file, "asa.one.parameters.period_ms is not allowed", "found:   5", "an integer from 10 to 60000"],
+        ),
+        ("[asa.one]\nclass = \"clock\"\nparameters = { period_ms = '5' }", &["found:   \"5\"", "an integer"]),
+        ("[asa.one]\nclass = \"clock\"\nparameters = { style = { color = '' } }", &["did you mean colour?"]),
+        ("[asa.one]\nclass = \"clock\"\nparameters = { labels = 3 }", &["a table"]),
+        ("[asa.one]\nclass = \"mute\"\nparameters = { x = 3 }", &["asa.one.parameters.x is not a known key"]),
+        ("[asa]\none = 3", &["asa.one is a table and takes no value"]),
+        (
+            "[grasp.limits]\nasas = 1\n[asa.a]\nclass = \"mute\"\n[asa.b]\nclass = \"mute\"",
+            &["grasp.limits.asas is too small", "at least 2"],
+        ),
+        ("[fabric]", &["fabric is not a known key", "lab file"]),
+        ("\"a.b\" = 1", &["\"a.b\" is not a known key"]),
+        ("\"\" = 1", &["\"\" is not a known key"]),
+        ("\"grasp[99999999999]\" = 1", &["is not a known key"]),
+        ("[grasp]\nport = 1\nport = 2", &["is not TOML", "line 3", "each key once"]),
+        ("[grasp\n", &["is not TOML", "line 1"]),
+    ];
+    for (manifest, fragments) in cases {
+        assert_says(&refused(text(*manifest)), fragments);
+    }
+}
+
+#[test]
+fn all_problems_are_reported_together() {
+    let manifest = "[grasp]\nport = 70000\nrelya = 1\n[asa.one]\nclass = 'clock'\nparameters = { zone = 'CET' }";
+    let sources = with_environment(text(manifest), &[("ASA__NODE__NAME", "a b"), ("ASA__NODE__NAMES", "a")]);
+    let problems = Manifest::load(with_sets(sources, &[("grasp.limits.depth", "3")]), CLASSES).unwrap_err();
+    let keys: Vec<&str> = problems.0.iter().map(|problem| problem.key.as_str()).collect();
+    for key in ["grasp.port", "grasp.relya", "node.name", "node.names", "grasp.limits.depth", "asa.one.parameters.zone"]
+    {
+        assert!(keys.contains(&key), "{key} is not among {keys:?}");
+    }
+    assert_eq!(keys.len(), 6);
+}
+
+#[test]
+fn higher_layers_win_and_the_origin_is_shown() {
+    let mut sources = with_environment(
+        text(GOOD),
+        &[
+            ("ASA__GRASP__PORT", "7019"),
+            ("ASA__GRASP__WAIT_CAP_MS", "1"),
+            ("ASA__GRASP__INTERFACES", "eth1, eth2"),
+            ("asa__asa__first__parameters__loud", "true"),
+            ("ASA__ASA__SECOND-ONE__ENABLED", "true"),
+            ("ASA_SKIP_NETNS", "1"),
+            ("HOME", "/"),
+        ],
+    );
+    sources = with_sets(
+        sources,
+        &[
+            ("grasp.wait_cap_ms", "2"),
+            ("grasp.wait_cap_ms", "3"),
+            ("node.name", "42"),
+            ("asa.first.parameters.peers", "['a']"),
+            ("asa.third.class", "clock"),
+            ("asa.third.parameters.ratio", "2"),
+        ],
+    );
+    let loaded = Manifest::load(sources.clone(), CLASSES).unwrap();
+    let origin = |key: &str| loaded.effective.get(key).unwrap().origin.to_string();
+    assert_eq!(loaded.manifest.grasp.port, 7019);
+    assert_eq!(origin("grasp.port"), "environment variable ASA__GRASP__PORT");
+    assert_eq!(loaded.manifest.grasp.wait_cap_ms, 3);
+    assert_eq!(origin("grasp.wait_cap_ms"), "command line (--set grasp.wait_cap_ms)");
+    assert_eq!(loaded.manifest.grasp.interfaces, ["eth1", "eth2"]);
+    assert_eq!(loaded.manifest.node.name, "42");
+    assert_eq!(origin("grasp.substrate"), "test.toml");
+    assert_eq!(origin("grasp.relay"), "default");
+    assert_eq!(origin("asa.first.parameters.period_ms"), "test.toml");
+    assert_eq!(origin("asa.first.parameters.zone"), "default of class clock");
+    assert_eq!(loaded.manifest.asa["first"].parameters["loud"], json!(true));
+    assert_eq!(loaded.manifest.asa["first"].parameters["peers"], json!(["a"]));
+    assert_eq!(loaded.manifest.asa["third"].parameters["ratio"], json!(2));
+    assert!(loaded.manifest.asa["second-one"].enabled);
+
+    sources.interfaces = vec!["veth0".to_owned()];
+    let loaded = Manifest::load(sources, CLASSES).unwrap();
+    assert_eq!(loaded.manifest.grasp.interfaces, ["veth0"]);
+    assert_eq!(loaded.effective.get("grasp.interfaces").unwrap().origin.to_string(), "command line (--interface)");
+    assert_says(&loaded.effective.to_string(), &["grasp.port ", " 7019 ", "environment variable ASA__GRASP__PORT"]);
+}
+
+#[test]
+fn a_mistake_outside_the_file_names_its_place() {
+    let cases: &[(&str, &str, &[&str])] = &[
+        ("ASA__GRASP__PROT", "1", &["environment variable ASA__GRASP__PROT: grasp.prot is not", "did you mean port?"]),
+        ("ASA__GRASP__PORT", "x", &["environment variable ASA__GRASP__PORT: grasp.port", "found:   \"x\""]),
+        ("ASA__GRASP", "x", &["environment variable ASA__GRASP: grasp is a table"]),
+        ("ASA__", "x", &["environment variable ASA__: \"\" is not a known key"]),
+        ("ASA__GRASP__PORT__X", "1", &["grasp.port.x is not a known key", "grasp.port is a value"]),
+        ("ASA__ASA__ONE__ENABLED", "true", &["environment variable ASA__ASA__ONE__ENABLED: asa.one.class is missing"]),
+    ];
+    for (name, value, fragments) in cases {
+        assert_says(&refused(with_environment(text(""), &[(name, value)])), fragments);
+    }
+    let message = refused(with_sets(text(GOOD), &[("asa.first.parameters.period_ms", "9"), ("x..", "")]));
+    let place = "command line (--set asa.first.parameters.period_ms): asa.first.parameters.period_ms is not allowed";
+    assert_says(&message, &[place, "found:   9", "(--set x..): x is not a known key"]);
+    let deep = "a.".repeat(100_000);
+    assert_says(&refused(with_sets(text(GOOD), &[(&deep, "1")])), &["a is not a known key"]);
+}
+
+#[test]
+fn a_bad_value_is_a_problem_even_where_a_higher_layer_replaces_it() {
+    let sources = with_sets(text("[grasp]\nport = 'x'"), &[("grasp.port", "1")]);
+    assert_says(&refused(sources), &["test.toml: grasp.port is not allowed"]);
+}
+
+#[test]
+fn hostile_files_are_refused_with_a_reason() {
+    let deep = format!("x = {}{}", "[".repeat(50_000), "]".repeat(50_000));
+    let dotted = format!("{}x = 1", "a.".repeat(50_000));
+    let many: String = (0..60_000).map(|index| format!("[asa.a{index}]\n")).collect();
+    let unknown: String = (0..60_000).map(|index| format!("sesions{index}=1\n")).collect();
+    let cases: Vec<(Vec<u8>, &str)> = vec![
+        (vec![b'#'; MAX_FILE_SIZE as usize + 1], "is too large"),
+        (b"[node]\nname = \"\xff\"".to_vec(), "in line 2"),
+        (b"\x7fELF\x02\x01\x01\0\0\0".to_vec(), "is not TOML"),
+        (deep.into_bytes(), "is not TOML"),
+        (dotted.into_bytes(), "is not TOML"),
+        (many.into_bytes(), "more problems"),
+        (unknown.into_bytes(), "more problems"),
+    ];
+    for (bytes, fragment) in cases {
+        let message = refused(text(bytes));
+        assert_says(&message, &["test.toml: ", fragment]);
+        assert!(message.len() < 50_000, "{} bytes of message", message.len());
+        assert!(message.chars().all(|c| c == '\n' || !c.is_control()), "control characters in {message:?}");
+    }
+    let absent = Sources { path: Some("/nonexistent/x.toml".into()), ..Sources::default() };
+    assert_says(&refused(absent), &["/nonexistent/x.toml: cannot be read: No such file"]);
+    let endless = Sources { path: Some("/dev/zero".into()), ..Sources::default() };
+    assert_says(&refused(endless), &["/dev/zero: is too large"]);
+}
+
+const LAB: &str = "[fabric]\nlatency_ms = 7\n[nodes.left.grasp]\nport = 0\n[nodes.right.asa.one]\nclass = 'clock'\n";
+
+#[test]
+fn a_lab_file_holds_several_nodes() {
+    let Document::Lab(loaded) = Document::load(text(LAB), CLASSES).unwrap() else { panic!("not seen as a lab") };
+    let lab = loaded.manifest;
+    assert_eq!((lab.fabric.latency_ms, lab.nodes.len()), (7, 2));
+    assert_eq!((lab.nodes["left"].node.name.as_str(), lab.nodes["left"].grasp.port), ("left", 0));
+    assert_eq!(lab.nodes["right"].asa["one"].parameters["zone"], json!("UTC"));
+    let zone = loaded.effective.get("nodes.right.asa.one.parameters.zone").unwrap();
+    assert_eq!(zone.origin.to_string(), "default of class clock");
+    let sources = with_environment(text(LAB), &[("ASA__NODES__LEFT__GRASP__PORT", "9")]);
+    assert_eq!(Lab::load(sources, CLASSES).unwrap().manifest.nodes["left"].grasp.port, 9);
+}
+
+#[test]
+fn mistakes_in_a_lab_are_named() {
+    let cases: &[(&str, &[&str])] = &[
+        ("[fabric]\nloss = 1.5", &["fabric.loss is not allowed", "a number from 0 to 1"]),
+        ("[fabric]\nloss = nan", &["fabric.loss is not allowed", "NaN"]),
+        ("[fabric]", &["test.toml: nodes is empty", "[nodes.<name>]"]),
+        ("[nodes]\na = 1", &["nodes.a is a table"]),
+        ("[nodes.a]\nprot = 1", &["nodes.a.prot is not a known key"]),
+        ("[nodes.a.grasp]\ninterfaces = ['eth0']", &["nodes.a.grasp.interfaces has no meaning in a lab"]),
+        ("[nodes.a.asa.x]", &["nodes.a.asa.x.class is missing"]),
+        ("[nodes.a.asa.x]\nclass='clock'\nparameters.zone='x'", &["nodes.a.asa.x.parameters.zone is not allowed"]),
+    ];
+    for (lab, fragments) in cases {
+        assert_says(&Document::load(text(*lab), CLASSES).unwrap_err().to_string(), fragments);
+    }
+    let message = Lab::load(Sources { interfaces: vec!["eth0".into()], ..text(LAB) }, CLASSES).unwrap_err().to_string();
+    assert_says(&message, &["command line (--interface): grasp is not a known key"]);
+}
+
+/// Loads whatever it is; fails only by a panic, an empty list of problems or a message that a terminal cannot show.
+fn survive(bytes: Vec<u8>, set: (String, String)) -> Result<(), TestCaseError> {
+    let check = |outcome: Result<(), Problems>| {
+        if let Err(problems) = outcome {
+            prop_assert!(!problems.0.is_empty());
+            let message = problems.to_string();
+            prop_assert!(message.chars().all(|c| c == '\n' || !c.is_control()), "{message:?}");
+            prop_assert!(!message.contains("a defect of"), "{message}");
+        }
+        Ok(())
+    };
+    let sources =
+        Sources { sets: vec![set.clone()], environment: vec![(format!("ASA__{}", set.0), set.1)], ..text(bytes) };
+    check(Manifest::load(sources.clone(), CLASSES).map(drop))?;
+    check(Lab::load(sources.clone(), CLASSES).map(drop))?;
+    check(Document::load(sources, CLASSES).map(drop))
+}
+
+proptest! {
+    #[test]
+    fn random_bytes_never_panic(
+        bytes in proptest::collection::vec(any::<u8>(), 0..600),
+        key in "\\PC{0,20}",
+        value in "\\PC{0,20}",
+    ) {
+        survive(bytes, (key, value))?;
+    }
+
+    #[test]
+    fn mutations_of_a_good_manifest_never_panic(
+        lab in any::<bool>(),
+        edits in proptest::collection::vec((any::<prop::sample::Index>(), 0_u8..4, any::<u8>(), 0_usize..30), 1..6),
+        key in "(grasp|node|asa|nodes)\\.(port|first|limits|name|left)(\\.(class|parameters|depth))?",
+        value in "(-?[0-9]{1,22}|[a-z]{0,6}|\\[.{0,5}|\\{.{0,5})",
+    ) {
+        let mut bytes = if lab { LAB } else { GOOD }.as_bytes().to_vec();
+        for (place, action, byte, length) in edits {
+            let at = place.index(bytes.len() + 1);
+            let end = (at + length).min(bytes.len());
+            match action {
+                0 => bytes.insert(at, byte),
+                1 => drop(bytes.drain(at..end)),
+                2 => {
+                    let copy = bytes[at..end].to_vec();
+                    bytes.extend(copy);
+                }
+                _ => bytes.splice(at..end, [b'9', b'"', b'[', b'\n', b'=', b'.'][usize::from(byte) % 6..].iter().copied()).for_each(drop),
+            }
+        }
+        survive(bytes, (key, value))?;
+    }
+}

@@ -1,0 +1,172 @@
+//! Flooding: the flood cache, its watchers, and what is sent and relayed.
+
+use super::discovery::LinkChanged;
+use super::link::{Link, Send};
+use super::pump::{Pump, Pumped};
+use super::session::Surroundings;
+use crate::error::Error;
+use crate::protocol::LinkId;
+use crate::protocol::flood::{Flood as Core, FloodCounters, Flooded, Input, Output};
+use actix::prelude::*;
+use std::collections::BTreeMap;
+use tokio::sync::{mpsc, oneshot};
+
+/// Something for the core.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Feed(pub(crate) Input);
+
+/// A local ASA floods.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct SendFlood {
+    pub(crate) input: Input,
+    pub(crate) request: u64,
+    pub(crate) reply: oneshot::Sender<Result<(), Error>>,
+}
+
+/// The unexpired copies of a name.
+#[derive(Message)]
+#[rtype(result = "Vec<Flooded>")]
+pub(crate) struct Get(pub(crate) String);
+
+/// The names of which there are unexpired copies.
+#[derive(Message)]
+#[rtype(result = "Vec<String>")]
+pub(crate) struct Names;
+
+/// Tells of every copy of a name from now on; one that finds the channel full is not told.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Watch(pub(crate) String, pub(crate) mpsc::Sender<Flooded>);
+
+/// What is known and counted.
+#[derive(Message)]
+#[rtype(result = "(FloodCounters, usize)")]
+pub(crate) struct Inspect;
+
+/// The actor.
+pub(crate) struct Flood {
+    pump: Pump<Core>,
+    around: Surroundings,
+    links: BTreeMap<LinkId, Addr<Link>>,
+    floods: BTreeMap<u64, oneshot::Sender<Result<(), Error>>>,
+    watchers: BTreeMap<String, Vec<mpsc::Sender<Flooded>>>,
+}
+
+impl Flood {
+    pub(crate) fn new(core: Core, around: Surroundings) -> Self {
+        let (clock, recorder) = (around.clock.clone(), around.recorder.clone());
+        let pump = Pump::new(core, clock, recorder, &around.name, "flood".into());
+        Self { pump, around, links: BTreeMap::new(), floods: BTreeMap::new(), watchers: BTreeMap::new() }
+    }
+}
+
+impl Actor for Flood {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        ctx.set_mailbox_capacity(1_024);
+    }
+}
+
+impl Pumped for Flood {
+    type Core = Core;
+
+    fn pump(&mut self) -> &mut Pump<Core> {
+        &mut self.pump
+    }
+
+    fn act(&mut self, output: Output, _: &mut Context<Self>) {
+        match output {
+            Output::Multicast { link, bytes } => {
+                if let Some(link) = self.links.get(&link) {
+                    link.do_send(Send(bytes));
+                }
+            }
+            Output::Flooded(flooded) => {
+                let Some(watchers) = self.watchers.get_mut(&flooded.objective.name) else { return };
+                let tally = &self.around.tally;
+                watchers.retain(|watcher| match watcher.try_send(flooded.clone()) {
+                    Ok(()) => true,
+                    Err(mpsc::error::TrySendError::Full(_)) => {
+                        tally.count("watchers_behind", flooded.objective.name.as_str());
+                        true
+                    }
+                    Err(mpsc::error::TrySendError::Closed(_)) => false,
+                });
+                if watchers.is_empty() {
+                    self.watchers.remove(&flooded.objective.name);
+                }
+            }
+            Output::Sent { request, result } => {
+                if let Some(reply) = self.floods.remove(&request) {
+                    let _ = reply.send(result);
+                }
+            }
+        }
+    }
+}
+
+impl Handler<Feed> for Flood {
+    type Result = ();
+
+    fn handle(&mut self, Feed(input): Feed, ctx: &mut Context<Self>) {
+        self.feed(input, ctx);
+    }
+}
+
+impl Handler<SendFlood> for Flood {
+    type Result = ();
+
+    fn handle(&mut self, SendFlood { input, request, reply }: SendFlood, ctx: &mut Context<Self>) {
+        self.floods.insert(request, reply);
+        self.feed(input, ctx);
+    }
+}
+
+impl Handler<Get> for Flood {
+    type Result = Vec<Flooded>;
+
+    fn handle(&mut self, Get(name): Get, _: &mut Context<Self>) -> Vec<Flooded> {
+        self.pump.machine().store().get(self.pump.now(), &name)
+    }
+}
+
+impl Handler<Names> for Flood {
+    type Result = Vec<String>;
+
+    fn handle(&mut self, _: Names, _: &mut Context<Self>) -> Vec<String> {
+        self.pump.machine().store().names(self.pump.now())
+    }
+}
+
+impl Handler<Watch> for Flood {
+    type Result = ();
+
+    fn handle(&mut self, Watch(name, watcher): Watch, _: &mut Context<Self>) {
+        let watchers = self.watchers.entry(name).or_default();
+        watchers.retain(|known| !known.is_closed());
+        watchers.push(watcher);
+    }
+}
+
+impl Handler<LinkChanged> for Flood {
+    type Result = ();
+
+    fn handle(&mut self, LinkChanged(id, link): LinkChanged, _: &mut Context<Self>) {
+        match link {
+            Some(link) => self.links.insert(id, link),
+            None => self.links.remove(&id),
+        };
+    }
+}
+
+impl Handler<Inspect> for Flood {
+    type Result = MessageResult<Inspect>;
+
+    fn handle(&mut self, _: Inspect, _: &mut Context<Self>) -> Self::Result {
+        let core = self.pump.machine();
+        MessageResult((core.counters(), core.store().len()))
+    }
+}

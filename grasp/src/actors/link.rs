@@ -1,0 +1,225 @@
+//! One link: its multicast socket, and the TCP twin on which answers to its discoveries arrive.
+
+use super::connection::{Connection, Incoming};
+use super::node::LinkFailed;
+use super::session::Surroundings;
+use super::{discovery, flood};
+use crate::net::{ByteStream, LinkSockets, Listener, MulticastSocket};
+use crate::protocol::{LinkId, discovery as discovering, flood as flooding};
+use crate::wire::{DecodeError, Message as WireMessage, decode};
+use actix::prelude::*;
+use futures_util::stream::{self, Stream};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Time limit for a connection that brings answers.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// Messages taken from one such connection.
+const ANSWERS: usize = 4;
+/// Such connections at once; more are closed.
+const ANSWERERS: usize = 256;
+/// Pause after the system refused to accept a connection.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Multicast this.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Send(pub(crate) Vec<u8>);
+
+/// The actor.
+pub(crate) struct Link {
+    id: LinkId,
+    name: String,
+    around: Surroundings,
+    multicast: Arc<dyn MulticastSocket>,
+    answers: Option<Box<dyn Listener>>,
+    discovery: Addr<discovery::Discovery>,
+    flood: Addr<flood::Flood>,
+    answering: usize,
+}
+
+impl Link {
+    pub(crate) fn new(
+        id: LinkId,
+        name: String,
+        sockets: LinkSockets,
+        around: Surroundings,
+        discovery: Addr<discovery::Discovery>,
+        flood: Addr<flood::Flood>,
+    ) -> Self {
+        let LinkSockets { multicast, answers } = sockets;
+        let (multicast, answers) = (Arc::from(multicast), Some(answers));
+        Self { id, name, around, multicast, answers, discovery, flood, answering: 0 }
+    }
+
+    fn datagram(&self, bytes: Vec<u8>, source: SocketAddr) {
+        let tally = &self.around.tally;
+        let Some(raw) = self.around.substrate.open(self.id, bytes) else {
+            tally.count("strangers", self.name.as_str());
+            return;
+        };
+        match decode(&raw, &self.around.limits()) {
+            Ok(message) => self.pass(message, raw, source, true),
+            Err(error) => self.undecodable(&error, source),
+        }
+    }
+
+    /// Multicasts carry discoveries and floods, connections to the twin carry answers; anything else is dropped.
+    fn pass(&self, message: WireMessage, raw: Vec<u8>, source: SocketAddr, multicast: bool) {
+        let tally = &self.around.tally;
+        let kind = message.message_type();
+        tally.count("messages_received", kind.name());
+        let link = self.id;
+        let passed = match (&message, multicast) {
+            (WireMessage::Noop, _) => return,
+            (WireMessage::Flood { .. }, true) => {
+                self.flood.try_send(flood::Feed(flooding::Input::Heard { link, source, raw, message })).is_ok()
+            }
+            (WireMessage::Discovery { .. }, true)
+            | (WireMessage::Response { .. } | WireMessage::Synch { .. }, false) => {
+                let heard = discovering::Input::Heard { link, source, raw, message };
+                self.discovery.try_send(discovery::Feed(heard)).is_ok()
+            }
+            _ => {
+                tally.count("messages_out_of_place", kind.name());
+                return;
+            }
+        };
+        if !passed {
+            tally.count("messages_dropped", kind.name());
+        }
+    }
+
+    fn undecodable(&self, error: &DecodeError, source: SocketAddr) {
+        tracing::debug!(link = self.name, %source, %error, "dropped what is no GRASP message");
+        self.around.tally.count("decode_errors", format!("{:?}", error.rule));
+    }
+
+    /// Reads the answers that a peer brings, under bounds of number and time.
+    fn answered(&mut self, stream: ByteStream, peer: SocketAddr, ctx: &mut Context<Self>) {
+        if self.answering >= ANSWERERS {
+            self.around.tally.count("connections_refused", "answers");
+            return;
+        }
+        self.answering += 1;
+        let (substrate, limits, link) = (self.around.substrate.clone(), self.around.limits(), ctx.address());
+        let reading = async move {
+            let Ok(stream) = substrate.accept(stream).await else { return };
+            let mut connection = Connection::new(stream, limits);
+            for _ in 0..ANSWERS {
+                let incoming = connection.next().await;
+                let last = !matches!(incoming, Incoming::Message(..));
+                link.do_send(Answer(incoming, peer));
+                if last {
+                    return;
+                }
+            }
+        };
+        let reading = async move { tokio::time::timeout(ANSWER_TIMEOUT, reading).await.is_ok() };
+        ctx.spawn(reading.into_actor(self).map(|in_time, actor, _| {
+            actor.answering -= 1;
+            if !in_time {
+                actor.around.tally.count("connections_timed_out", "answers");
+            }
+        }));
+    }
+}
+
+/// Something came on a connection to the twin.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Answer(Incoming, SocketAddr);
+
+struct Datagram(io::Result<(Vec<u8>, SocketAddr)>);
+pub(super) struct Accepted(pub(super) io::Result<(ByteStream, SocketAddr)>);
+
+/// Connections, one after the other; a refusal of the system is followed by a pause.
+pub(super) fn accepting(listener: Box<dyn Listener>) -> impl Stream<Item = Accepted> {
+    stream::unfold(listener, |listener| async move {
+        let accepted = listener.accept().await;
+        if accepted.is_err() {
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+        }
+        Some((Accepted(accepted), listener))
+    })
+}
+
+fn receiving(socket: Arc<dyn MulticastSocket>) -> impl Stream<Item = Datagram> {
+    stream::unfold(Some(socket), |socket| async move {
+        let socket = socket?;
+        let received = socket.receive().await;
+        let next = received.is_ok().then_some(socket);
+        Some((Datagram(received), next))
+    })
+}
+
+impl Actor for Link {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        ctx.set_mailbox_capacity(1_024);
+        ctx.add_stream(receiving(self.multicast.clone()));
+        if let Some(listener) = self.answers.take() {
+            ctx.add_stream(accepting(listener));
+        }
+    }
+}
+
+impl StreamHandler<Datagram> for Link {
+    fn handle(&mut self, Datagram(received): Datagram, ctx: &mut Context<Self>) {
+        match received {
+            Ok((bytes, source)) => self.datagram(bytes, source),
+            Err(error) => {
+                tracing::warn!(link = self.name, %error, "the link's socket failed; it will be opened anew");
+                self.around.tally.count("link_failures", self.name.as_str());
+                if let Some(node) = self.around.node.upgrade() {
+                    node.do_send(LinkFailed { link: self.id });
+                }
+                ctx.stop();
+            }
+        }
+    }
+
+    fn finished(&mut self, _: &mut Context<Self>) {}
+}
+
+impl StreamHandler<Accepted> for Link {
+    fn handle(&mut self, Accepted(accepted): Accepted, ctx: &mut Context<Self>) {
+        match accepted {
+            Ok((stream, peer)) => self.answered(stream, peer, ctx),
+            Err(error) => {
+                tracing::debug!(link = self.name, %error, "could not accept a connection");
+                self.around.tally.count("accept_errors", self.name.as_str());
+            }
+        }
+    }
+
+    fn finished(&mut self, _: &mut Context<Self>) {}
+}
+
+impl Handler<Answer> for Link {
+    type Result = ();
+
+    fn handle(&mut self, Answer(incoming, peer): Answer, _: &mut Context<Self>) {
+        match incoming {
+            Incoming::Message(message, raw) => self.pass(message, raw, peer, false),
+            Incoming::Undecodable(error) | Incoming::Broken(error) => self.undecodable(&error, peer),
+            Incoming::Closed { .. } => {}
+        }
+    }
+}
+
+impl Handler<Send> for Link {
+    type Result = ();
+
+    fn handle(&mut self, Send(bytes): Send, _: &mut Context<Self>) {
+        let bytes = self.around.substrate.seal(self.id, bytes);
+        if let Err(error) = self.multicast.send(&bytes) {
+            // A failed send on one link does not stop the others; discovery and floods are repeated (T-29).
+            tracing::debug!(link = self.name, %error, "could not multicast");
+            self.around.tally.count("send_errors", self.name.as_str());
+        }
+    }
+}

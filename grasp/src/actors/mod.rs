@@ -1,0 +1,30 @@
+//! The shells around the cores: they own sockets, timers and mailboxes, and decide nothing.
+//!
+//! ```text
+//!            kernel or fabric
+//!      │ datagrams          │ connections           │ links, addresses
+//!   ┌──▼──────┐       ┌─────▼─────┐          ┌──────▼─────┐
+//!   │ Link (N)│       │ Reception │          │ Interfaces │
+//!   └─┬─────┬─┘       └─────┬─────┘          └──────┬─────┘
+//!     │Heard│Heard          │ Arrived               │ Changed
+//! ┌───▼──┐ ┌▼──────────┐ ┌──▼───────────────────────▼──┐
+//! │Flood │ │ Discovery │ │ Node: registry, session ids │◄── api
+//! └──────┘ └───────────┘ └──┬──────────────────────────┘
+//!                           │ Requested
+//!                    ┌──────▼────────┐  starts  ┌─────────────┐
+//!                    │ Objective (N) ├─────────►│ Session (N) │◄── api
+//!                    └───────────────┘          └─────────────┘
+//! ```
+
+pub(crate) mod clock;
+pub(crate) mod connection;
+pub(crate) mod discovery;
+pub(crate) mod flood;
+pub(crate) mod interfaces;
+pub(crate) mod link;
+pub(crate) mod node;
+pub(crate) mod objective;
+pub(crate) mod pump;
+pub(crate) mod reception;
+pub(crate) mod session;
+pub(crate) mod tally;

@@ -1,0 +1,307 @@
+//! Calls of the API: checked here, done by the actors concerned (RFC 8991 §2.3).
+
+use super::{
+    DeregisterAsa, DeregisterObjective, Describe, Description, Discover, FloodOut, Gone, Leave, Listen, MayNegotiate,
+    MaySynchronize, Node, Open, RegisterAsa, RegisterObjective, ServeValue, Stop, StopListen,
+};
+use crate::actors::discovery::AskNetwork;
+use crate::actors::flood::SendFlood;
+use crate::actors::node::links::StopLink;
+use crate::actors::objective;
+use crate::actors::session::{Abandon, Core, Handed, Origin, Session};
+use crate::error::{Error, ErrorCode};
+use crate::protocol::discovery::{Found, Question};
+use crate::protocol::negotiation::Negotiation;
+use crate::protocol::session_id::Maker;
+use crate::protocol::synchronization::Synchronization;
+use crate::protocol::{AsaHandle, flood as flooding};
+use crate::wire::{Objective, SessionId};
+use actix::prelude::*;
+use std::sync::atomic::Ordering;
+use tokio::sync::oneshot;
+
+/// Tries of one discovery, each with its own session id; the pauses between them double.
+const TRIES: usize = 8;
+
+impl Node {
+    fn registered(&self, asa: AsaHandle, objective: &Objective) -> Result<&Objective, Error> {
+        self.secured()?;
+        self.registry.registered(asa, &objective.name)
+    }
+
+    fn negotiable(&self, asa: AsaHandle, objective: &Objective) -> Result<(), Error> {
+        let known = self.registered(asa, objective)?;
+        if !known.is_negotiable() || !objective.is_negotiable() {
+            return Err(Error::new(ErrorCode::NotNegotiable, objective.name.as_str()));
+        }
+        check_loop_count(objective)
+    }
+
+    /// Lets go of everything that belonged to an ASA.
+    fn forget(&mut self, asa: AsaHandle, names: &[String]) {
+        for name in names {
+            if let Some(objective) = self.objectives.get(name) {
+                objective.do_send(objective::Stop(asa));
+            }
+            self.announce(name);
+        }
+        for (_, session) in self.sessions.values().filter(|(owner, _)| *owner == asa) {
+            session.do_send(Abandon);
+        }
+    }
+}
+
+fn check_loop_count(objective: &Objective) -> Result<(), Error> {
+    if objective.loop_count == 0 {
+        return Err(Error::new(ErrorCode::Unspecified, format!("{}: a loop count is 1 to 255", objective.name)));
+    }
+    Ok(())
+}
+
+impl Handler<RegisterAsa> for Node {
+    type Result = Result<AsaHandle, Error>;
+
+    fn handle(&mut self, RegisterAsa { name }: RegisterAsa, _: &mut Context<Self>) -> Self::Result {
+        self.registry.register_asa(&name)
+    }
+}
+
+impl Handler<DeregisterAsa> for Node {
+    type Result = Result<(), Error>;
+
+    fn handle(&mut self, DeregisterAsa { asa, name }: DeregisterAsa, _: &mut Context<Self>) -> Self::Result {
+        let names = self.registry.deregister_asa(asa, &name)?;
+        self.forget(asa, &names);
+        Ok(())
+    }
+}
+
+impl Handler<Gone> for Node {
+    type Result = ();
+
+    fn handle(&mut self, Gone { asa }: Gone, _: &mut Context<Self>) {
+        let names = self.registry.remove_asa(asa);
+        self.forget(asa, &names);
+    }
+}
+
+impl Handler<RegisterObjective> for Node {
+    type Result = Result<(), Error>;
+
+    fn handle(&mut self, call: RegisterObjective, _: &mut Context<Self>) -> Self::Result {
+        let RegisterObjective { asa, objective, registration } = call;
+        self.secured()?;
+        let size = registration.message_size;
+        self.registry.register_objective(asa, &objective, registration)?;
+        self.around.size.fetch_max(size, Ordering::Relaxed);
+        self.announce(&objective.name);
+        Ok(())
+    }
+}
+
+impl Handler<DeregisterObjective> for Node {
+    type Result = Result<(), Error>;
+
+    fn handle(
+        &mut self,
+        DeregisterObjective { asa, name }: DeregisterObjective,
+        _: &mut Context<Self>,
+    ) -> Self::Result {
+        self.secured()?;
+        self.registry.deregister_objective(asa, &name)?;
+        if let Some(objective) = self.objectives.get(&name) {
+            objective.do_send(objective::Stop(asa));
+        }
+        self.announce(&name);
+        Ok(())
+    }
+}
+
+impl Handler<Discover> for Node {
+    type Result = Result<(u64, oneshot::Receiver<Found>), Error>;
+
+    fn handle(&mut self, call: Discover, _: &mut Context<Self>) -> Self::Result {
+        let Discover { asa, objective, timeout, minimum_ttl, scope, direct_only } = call;
+        self.secured()?;
+        self.registry.name(asa)?;
+        check_loop_count(&objective)?;
+        let size = crate::wire::Message::Discovery {
+            session_id: u32::MAX,
+            initiator: std::net::Ipv6Addr::UNSPECIFIED.into(),
+            objective: objective.clone(),
+        };
+        let (size, limit) = (size.encode().len(), crate::constants::MAX_MULTICAST_SIZE);
+        if size > limit {
+            let detail = format!("the message has {size} bytes; {limit} fit into a multicast");
+            return Err(Error::new(ErrorCode::Unspecified, detail));
+        }
+        self.next_key += 1;
+        let request = self.next_key;
+        let now = self.around.clock.now();
+        let tries = if timeout.is_zero() { 0 } else { TRIES };
+        let session_ids = (0..tries).map(|_| self.ids.allocate(now)).collect();
+        let (reply, found) = oneshot::channel();
+        let question =
+            Question { request, asker: asa, objective, session_ids, timeout, minimum_ttl, scope, direct_only };
+        self.discovery.do_send(AskNetwork { question, reply });
+        Ok((request, found))
+    }
+}
+
+impl Handler<MayNegotiate> for Node {
+    type Result = Result<(), Error>;
+
+    fn handle(&mut self, MayNegotiate { asa, objective }: MayNegotiate, _: &mut Context<Self>) -> Self::Result {
+        self.negotiable(asa, &objective)
+    }
+}
+
+impl Handler<MaySynchronize> for Node {
+    type Result = Result<(), Error>;
+
+    fn handle(&mut self, MaySynchronize { asa, objective }: MaySynchronize, _: &mut Context<Self>) -> Self::Result {
+        self.secured()?;
+        self.registry.name(asa)?;
+        if !objective.is_synchronizable() {
+            return Err(Error::new(ErrorCode::NotSynchronizable, objective.name.as_str()));
+        }
+        check_loop_count(&objective)
+    }
+}
+
+impl Handler<Open> for Node {
+    type Result = Result<(Addr<Session>, SessionId), Error>;
+
+    fn handle(&mut self, call: Open, _: &mut Context<Self>) -> Self::Result {
+        let Open { asa, objective, target, negotiation } = call;
+        self.secured()?;
+        if self.occupied >= self.config.sessions {
+            let detail = format!("{} sessions are open", self.config.sessions);
+            return Err(Error::new(ErrorCode::Unspecified, detail));
+        }
+        let session_id = self.ids.allocate(self.around.clock.now());
+        let slot = self.slot(session_id, Maker::Us);
+        let config = self.session_config(session_id, &objective.name);
+        let core = if negotiation {
+            Core::Negotiation(Box::new(Negotiation::initiator(config, objective)))
+        } else {
+            Core::Synchronization(Box::new(Synchronization::new(config, &objective.name)))
+        };
+        let key = slot.key;
+        let session = Session::new(self.around.clone(), core, Origin::Dial(target), slot).start();
+        self.sessions.insert(key, (asa, session.clone()));
+        Ok((session, session_id))
+    }
+}
+
+impl Handler<Listen> for Node {
+    type Result = Result<oneshot::Receiver<Result<Handed, Error>>, Error>;
+
+    fn handle(&mut self, Listen { asa, objective }: Listen, _: &mut Context<Self>) -> Self::Result {
+        self.negotiable(asa, &objective)?;
+        self.registry.listen(asa, &objective.name, true)?;
+        let (reply, handed) = oneshot::channel();
+        self.objective(&objective.name).do_send(objective::Listen { asa, reply });
+        self.announce(&objective.name);
+        Ok(handed)
+    }
+}
+
+impl Handler<StopListen> for Node {
+    type Result = Result<(), Error>;
+
+    fn handle(&mut self, call: StopListen, _: &mut Context<Self>) -> Self::Result {
+        let StopListen { asa, objective, negotiation } = call;
+        let known = self.registered(asa, &objective)?;
+        if negotiation && !known.is_negotiable() {
+            return Err(Error::new(ErrorCode::NotNegotiable, objective.name.as_str()));
+        }
+        if !negotiation && !known.is_synchronizable() {
+            return Err(Error::new(ErrorCode::NotSynchronizable, objective.name.as_str()));
+        }
+        self.registry.listen(asa, &objective.name, false)?;
+        self.objective(&objective.name).do_send(objective::Stop(asa));
+        self.announce(&objective.name);
+        Ok(())
+    }
+}
+
+impl Handler<ServeValue> for Node {
+    type Result = Result<(), Error>;
+
+    fn handle(&mut self, ServeValue { asa, objective }: ServeValue, _: &mut Context<Self>) -> Self::Result {
+        self.secured()?;
+        self.registry.serve(asa, &objective)?;
+        self.objective(&objective.name);
+        self.announce(&objective.name);
+        Ok(())
+    }
+}
+
+impl Handler<FloodOut> for Node {
+    type Result = Result<oneshot::Receiver<Result<(), Error>>, Error>;
+
+    fn handle(&mut self, FloodOut { asa, ttl, objectives }: FloodOut, _: &mut Context<Self>) -> Self::Result {
+        self.secured()?;
+        self.registry.name(asa)?;
+        for (objective, _) in &objectives {
+            self.registered(asa, objective)?;
+        }
+        let now = self.around.clock.now();
+        let session_id = self.ids.allocate(now);
+        // A flood is over once it is sent; its id must not be used again for as long as it is remembered.
+        self.ids.release(now, session_id, Maker::Us);
+        self.next_key += 1;
+        let (request, (reply, sent)) = (self.next_key, oneshot::channel());
+        let input = flooding::Input::Flood { request, session_id, ttl, objectives };
+        self.flood.do_send(SendFlood { input, request, reply });
+        Ok(sent)
+    }
+}
+
+impl Handler<Describe> for Node {
+    type Result = MessageResult<Describe>;
+
+    fn handle(&mut self, _: Describe, _: &mut Context<Self>) -> Self::Result {
+        let substrate = &self.around.substrate;
+        MessageResult(Description {
+            name: self.config.name.clone(),
+            substrate: substrate.name(),
+            secure: substrate.is_secure(),
+            ready: substrate.is_ready(),
+            links: self.links.iter().map(|(id, link)| (*id, link.name.clone(), link.address)).collect(),
+            global: self.topology.global,
+            port: self.topology.port,
+            stable_port: self.topology.stable_port,
+            asas: self.registry.asas().map(|(_, name)| name.to_owned()).collect(),
+            sessions: self.occupied,
+            session_id_clashes: self.ids.clashes,
+            counters: self.around.tally.read(),
+        })
+    }
+}
+
+impl Handler<Leave> for Node {
+    type Result = ();
+
+    fn handle(&mut self, _: Leave, _: &mut Context<Self>) {
+        let asas: Vec<AsaHandle> = self.registry.asas().map(|(handle, _)| handle).collect();
+        for asa in asas {
+            let names = self.registry.remove_asa(asa);
+            self.forget(asa, &names);
+        }
+    }
+}
+
+impl Handler<Stop> for Node {
+    type Result = ();
+
+    fn handle(&mut self, _: Stop, ctx: &mut Context<Self>) {
+        for link in self.links.values() {
+            link.actor.do_send(StopLink);
+        }
+        self.interfaces = None;
+        self.reception = None;
+        ctx.stop();
+    }
+}

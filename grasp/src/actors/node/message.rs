@@ -1,0 +1,111 @@
+//! What the node hears: calls of the API, and word from the other actors.
+
+use crate::actors::connection::Connection;
+use crate::actors::session::{Handed, Session, Target};
+use crate::error::Error;
+use crate::net::Interface;
+use crate::protocol::discovery::{Found, Scope};
+use crate::protocol::registry::Registration;
+use crate::protocol::session_id::Maker;
+use crate::protocol::{AsaHandle, LinkId};
+use crate::wire::{Locator, Message as WireMessage, Objective, SessionId};
+use actix::prelude::*;
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+macro_rules! message {
+    ($(#[$doc:meta])* $name:ident { $($field:ident: $type:ty),* $(,)? } -> $result:ty) => {
+        $(#[$doc])*
+        pub(crate) struct $name { $(pub(crate) $field: $type),* }
+        impl Message for $name {
+            type Result = $result;
+        }
+    };
+}
+
+message!(RegisterAsa { name: String } -> Result<AsaHandle, Error>);
+message!(DeregisterAsa { asa: AsaHandle, name: String } -> Result<(), Error>);
+message!(
+    /// The last handle of an ASA has been dropped.
+    Gone { asa: AsaHandle } -> ()
+);
+message!(RegisterObjective { asa: AsaHandle, objective: Objective, registration: Registration } -> Result<(), Error>);
+message!(DeregisterObjective { asa: AsaHandle, name: String } -> Result<(), Error>);
+message!(
+    /// The answer comes through the channel; the number cancels the question.
+    Discover {
+        asa: AsaHandle,
+        objective: Objective,
+        timeout: Duration,
+        minimum_ttl: Option<Duration>,
+        scope: Scope,
+        direct_only: bool,
+    } -> Result<(u64, oneshot::Receiver<Found>), Error>
+);
+message!(
+    /// Checks that the ASA may request this negotiation.
+    MayNegotiate { asa: AsaHandle, objective: Objective } -> Result<(), Error>
+);
+message!(
+    /// Checks that the ASA may read this synchronization objective.
+    MaySynchronize { asa: AsaHandle, objective: Objective } -> Result<(), Error>
+);
+message!(
+    /// Opens a session; it dials at once.
+    Open { asa: AsaHandle, objective: Objective, target: Target, negotiation: bool }
+        -> Result<(Addr<Session>, SessionId), Error>
+);
+message!(Listen { asa: AsaHandle, objective: Objective } -> Result<oneshot::Receiver<Result<Handed, Error>>, Error>);
+message!(StopListen { asa: AsaHandle, objective: Objective, negotiation: bool } -> Result<(), Error>);
+message!(ServeValue { asa: AsaHandle, objective: Objective } -> Result<(), Error>);
+message!(
+    FloodOut { asa: AsaHandle, ttl: u32, objectives: Vec<(Objective, Option<Locator>)> }
+        -> Result<oneshot::Receiver<Result<(), Error>>, Error>
+);
+message!(Describe {} -> Description);
+message!(
+    /// Ends all ASAs, and with them their sessions; nothing new is let in.
+    Leave {} -> ()
+);
+message!(
+    /// Ends the node's actors.
+    Stop {} -> ()
+);
+
+message!(
+    /// The interfaces as they are now.
+    Changed { found: Vec<Interface> } -> ()
+);
+message!(LinkFailed { link: LinkId } -> ());
+message!(
+    /// A connection with its first message.
+    Arrived { connection: Box<Connection>, peer: SocketAddr, message: WireMessage, raw: Vec<u8> } -> ()
+);
+message!(
+    /// A session that an ASA owns from now on.
+    Owned { key: u64, asa: AsaHandle, session: Addr<Session> } -> ()
+);
+message!(Ended { key: u64, session_id: SessionId, maker: Maker } -> ());
+message!(ReleaseIds { ids: Vec<SessionId> } -> ());
+message!(
+    /// A connection that was kept open in silence is closed now.
+    Unparked {} -> ()
+);
+
+/// What a node says about itself.
+#[derive(Debug, Clone)]
+pub(crate) struct Description {
+    pub(crate) name: String,
+    pub(crate) substrate: &'static str,
+    pub(crate) secure: bool,
+    pub(crate) ready: bool,
+    pub(crate) links: Vec<(LinkId, String, std::net::Ipv6Addr)>,
+    pub(crate) global: Option<std::net::Ipv6Addr>,
+    pub(crate) port: u16,
+    pub(crate) stable_port: bool,
+    pub(crate) asas: Vec<String>,
+    pub(crate) sessions: usize,
+    pub(crate) session_id_clashes: u64,
+    pub(crate) counters: std::collections::BTreeMap<String, u64>,
+}

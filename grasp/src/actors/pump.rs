@@ -1,0 +1,88 @@
+//! The pump that every actor around a core shares: feed, drain, set the timer.
+
+use super::clock::Clock;
+use crate::protocol::{Machine, Time};
+use crate::recorder::{Event, Record, Recorder};
+use actix::{Actor, AsyncContext, Context};
+use serde::Serialize;
+
+/// A core with its clock, its timer and its recorder.
+pub(crate) struct Pump<M> {
+    machine: M,
+    clock: Clock,
+    recorder: Option<Recorder>,
+    node: String,
+    core: String,
+    armed: Option<Time>,
+}
+
+impl<M> Pump<M> {
+    pub(crate) fn new(machine: M, clock: Clock, recorder: Option<Recorder>, node: &str, core: String) -> Self {
+        Self { machine, clock, recorder, node: node.to_owned(), core, armed: None }
+    }
+
+    pub(crate) fn machine(&self) -> &M {
+        &self.machine
+    }
+
+    pub(crate) fn now(&self) -> Time {
+        self.clock.now()
+    }
+
+    fn record(&self, at: Time, event: impl FnOnce() -> Event) {
+        if let Some(recorder) = &self.recorder {
+            recorder(&Record { node: self.node.clone(), core: self.core.clone(), at, event: event() });
+        }
+    }
+}
+
+/// An actor around a core.
+pub(crate) trait Pumped: Actor<Context = Context<Self>> {
+    /// Its core.
+    type Core: Machine<Input: Serialize, Output: Serialize>;
+
+    /// Its pump.
+    fn pump(&mut self) -> &mut Pump<Self::Core>;
+
+    /// Does what the core wants done.
+    fn act(&mut self, output: <Self::Core as Machine>::Output, ctx: &mut Context<Self>);
+
+    /// Hands an input to the core and does what follows.
+    fn feed(&mut self, input: <Self::Core as Machine>::Input, ctx: &mut Context<Self>) {
+        let pump = self.pump();
+        let now = pump.clock.now();
+        pump.record(now, || Event::Input(serde_json::to_value(&input).unwrap_or_default()));
+        pump.machine.handle(now, input);
+        self.drain(ctx);
+    }
+
+    /// Does what the core wants done, and sees to it that it is woken in time.
+    fn drain(&mut self, ctx: &mut Context<Self>) {
+        while let Some(output) = self.pump().machine.poll() {
+            let pump = self.pump();
+            pump.record(pump.clock.now(), || Event::Output(serde_json::to_value(&output).unwrap_or_default()));
+            self.act(output, ctx);
+        }
+        self.arm(ctx);
+    }
+
+    /// Sets a timer unless an earlier one is set; waking a core too early does nothing, so none is ever cancelled.
+    fn arm(&mut self, ctx: &mut Context<Self>) {
+        let pump = self.pump();
+        let Some(deadline) = pump.machine.deadline() else { return };
+        if pump.armed.is_some_and(|armed| armed <= deadline) {
+            return;
+        }
+        pump.armed = Some(deadline);
+        ctx.run_later(pump.clock.until(deadline), move |actor, ctx| {
+            let pump = actor.pump();
+            if pump.armed == Some(deadline) {
+                pump.armed = None;
+            }
+            let now = pump.clock.now();
+            pump.record(now, || Event::Wake);
+            pump.machine.wake(now);
+            actor.drain(ctx);
+        });
+    }
+}

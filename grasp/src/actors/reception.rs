@@ -1,0 +1,127 @@
+//! The node's TCP listener: reads the first message of each connection, under bounds of number and time (COM-13).
+
+use super::connection::{Connection, Incoming};
+use super::link::{Accepted, accepting};
+use super::node::{Arrived, Node};
+use super::session::Surroundings;
+use crate::constants::INVALID_EXCERPT;
+use crate::net::{ByteStream, Listener};
+use crate::wire::{DecodeError, Message, Value};
+use actix::prelude::*;
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// The actor.
+pub(crate) struct Reception {
+    listener: Option<Box<dyn Listener>>,
+    around: Surroundings,
+    node: Addr<Node>,
+    capacity: usize,
+    timeout: Duration,
+    /// Those that have said nothing yet, oldest first; dropping the sender closes the connection.
+    waiting: VecDeque<oneshot::Sender<()>>,
+}
+
+impl Reception {
+    pub(crate) fn new(
+        listener: Box<dyn Listener>,
+        around: Surroundings,
+        node: Addr<Node>,
+        capacity: usize,
+        timeout: Duration,
+    ) -> Self {
+        Self { listener: Some(listener), around, node, capacity, timeout, waiting: VecDeque::new() }
+    }
+
+    fn receive(&mut self, stream: ByteStream, peer: SocketAddr) {
+        self.waiting.retain(|waiting| !waiting.is_closed());
+        if self.waiting.len() >= self.capacity && self.waiting.pop_front().is_some() {
+            self.around.tally.count("connections_evicted", "silent");
+        }
+        let (keep, mut evicted) = oneshot::channel();
+        self.waiting.push_back(keep);
+        let (around, node, timeout) = (self.around.clone(), self.node.clone(), self.timeout);
+        actix::spawn(async move {
+            let first = first_message(&around, stream);
+            tokio::select! {
+                biased;
+                // Only its being dropped is ever heard.
+                _ = &mut evicted => {}
+                first = tokio::time::timeout(timeout, first) => match first {
+                    Ok(Some((connection, message, raw))) => {
+                        let connection = Box::new(connection);
+                        if node.try_send(Arrived { connection, peer, message, raw }).is_err() {
+                            around.tally.count("connections_refused", "busy");
+                        }
+                    }
+                    Ok(None) => {}
+                    Err(_) => around.tally.count("connections_timed_out", "silent"),
+                },
+            }
+        });
+    }
+}
+
+/// The first message that is not a no-op; anything that is no message is answered, if it can be, and the end.
+async fn first_message(around: &Surroundings, stream: ByteStream) -> Option<(Connection, Message, Vec<u8>)> {
+    let stream = around.substrate.accept(stream).await.ok()?;
+    let mut connection = Connection::new(stream, around.limits());
+    loop {
+        match connection.next().await {
+            Incoming::Message(Message::Noop, _) => {}
+            Incoming::Message(message, raw) => {
+                around.tally.count("messages_received", message.message_type().name());
+                return Some((connection, message, raw));
+            }
+            Incoming::Undecodable(error) => {
+                around.tally.count("decode_errors", format!("{:?}", error.rule));
+                if let Some(invalid) = invalid(&error) {
+                    connection.answer(invalid.encode()).await;
+                }
+                return None;
+            }
+            Incoming::Broken(error) => {
+                around.tally.count("decode_errors", format!("{:?}", error.rule));
+                return None;
+            }
+            Incoming::Closed { .. } => return None,
+        }
+    }
+}
+
+/// What to say to a message that is not understood: nothing without a session id, nothing to an M_INVALID (T-50).
+fn invalid(error: &DecodeError) -> Option<Message> {
+    let session_id = error.session_id?;
+    if error.message_type == Some(crate::wire::MessageType::Invalid as u8) {
+        return None;
+    }
+    let mut text = error.to_string();
+    text.truncate(INVALID_EXCERPT);
+    Some(Message::Invalid { session_id, content: Value::item(&text).ok() })
+}
+
+impl Actor for Reception {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        if let Some(listener) = self.listener.take() {
+            ctx.add_stream(accepting(listener));
+        }
+    }
+}
+
+impl StreamHandler<Accepted> for Reception {
+    fn handle(&mut self, Accepted(accepted): Accepted, _: &mut Context<Self>) {
+        match accepted {
+            Ok((stream, peer)) => self.receive(stream, peer),
+            Err(error) => {
+                tracing::debug!(%error, "could not accept a connection");
+                self.around.tally.count("accept_errors", "");
+            }
+        }
+    }
+
+    fn finished(&mut self, _: &mut Context<Self>) {}
+}

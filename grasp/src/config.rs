@@ -1,0 +1,78 @@
+//! The settings of a GRASP instance, checked by whoever reads them.
+
+use crate::constants::{GRASP_DEF_TIMEOUT, GRASP_LISTEN_PORT, MESSAGE_GAP};
+use crate::protocol::discovery::DiscoveryConfig;
+use crate::protocol::flood::FloodConfig;
+use crate::protocol::registry::RegistryLimits;
+use crate::recorder::Recorder;
+use crate::wire::Limits;
+use std::time::Duration;
+
+/// Which interfaces GRASP uses (RFC 8990 §2.2).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Interfaces {
+    /// All that have a link-local address.
+    All,
+    /// These, by name; others are invisible to GRASP.
+    Named(Vec<String>),
+}
+
+/// Everything that can be set about a node.
+#[derive(Clone)]
+pub struct NodeConfig {
+    /// Name of the node, in logs and records; its unicast port follows from it if the preferred one is taken.
+    pub name: String,
+    /// The interfaces to use.
+    pub interfaces: Interfaces,
+    /// Preferred TCP port of unicast requests; 0 for any.
+    pub port: u16,
+    /// Bounds on what is received.
+    pub message: Limits,
+    /// Bounds of the registry.
+    pub registry: RegistryLimits,
+    /// Settings of discovery.
+    pub discovery: DiscoveryConfig,
+    /// Settings of flooding.
+    pub flood: FloodConfig,
+    /// Time limit where a call gives none.
+    pub default_timeout: Duration,
+    /// Longest total extension of a negotiation by M_WAIT that a peer is granted.
+    pub wait_cap: Option<Duration>,
+    /// Least pause between two messages in one direction of a session.
+    pub message_gap: Duration,
+    /// Sessions at once.
+    pub sessions: usize,
+    /// Accepted connections that have not sent a request yet; the oldest makes room.
+    pub connections: usize,
+    /// Time limit for that first request.
+    pub first_message_timeout: Duration,
+    /// Requests that wait for a listening ASA, for each objective.
+    pub request_queue: usize,
+    /// Seed of everything random; `None` takes it from the system, as a real node must.
+    pub seed: Option<[u8; 32]>,
+    /// Takes down every input and output of the cores.
+    pub recorder: Option<Recorder>,
+}
+
+impl Default for NodeConfig {
+    fn default() -> Self {
+        Self {
+            name: "asa".into(),
+            interfaces: Interfaces::All,
+            port: GRASP_LISTEN_PORT,
+            message: Limits::default(),
+            registry: RegistryLimits::default(),
+            discovery: DiscoveryConfig::default(),
+            flood: FloodConfig::default(),
+            default_timeout: GRASP_DEF_TIMEOUT,
+            wait_cap: None,
+            message_gap: MESSAGE_GAP,
+            sessions: 20_000,
+            connections: 1_024,
+            first_message_timeout: Duration::from_secs(5),
+            request_queue: 64,
+            seed: None,
+            recorder: None,
+        }
+    }
+}

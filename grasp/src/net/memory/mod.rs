@@ -1,0 +1,340 @@
+//! A network in memory: links with latency, loss, duplication, reordering and partition, all from one seed.
+//!
+//! It runs on the runtime's clock, so that with a paused clock a simulation of many nodes is fast and repeats itself.
+
+mod link;
+mod pipe;
+
+pub use link::Conditions;
+
+use super::{ByteStream, Interface, LinkSockets, Listener, MulticastSocket, Network};
+use futures_util::future::BoxFuture;
+use link::{Datagrams, Wire};
+use pipe::Pipe;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha12Rng;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::{Notify, mpsc};
+
+/// Connections that wait to be accepted.
+const BACKLOG: usize = 1024;
+/// First port given where any will do.
+const FIRST_PORT: u16 = 49_152;
+
+/// Identifies a link of the fabric.
+pub type FabricLink = u32;
+
+type Incoming = mpsc::Sender<(ByteStream, SocketAddr)>;
+
+struct State {
+    random: ChaCha12Rng,
+    links: BTreeMap<FabricLink, Wire>,
+    nodes: Vec<Host>,
+}
+
+struct Host {
+    /// Link of each interface, by interface index from 1.
+    interfaces: Vec<Option<FabricLink>>,
+    global: Option<Ipv6Addr>,
+    listeners: BTreeMap<(Ipv6Addr, u16), Incoming>,
+    next_port: u16,
+    changed: Arc<Notify>,
+}
+
+/// The fabric; cloning gives another handle to the same one.
+#[derive(Clone)]
+pub struct Fabric(Arc<Mutex<State>>);
+
+/// One node's place on the fabric.
+#[derive(Clone)]
+pub struct FabricNode {
+    fabric: Fabric,
+    id: usize,
+}
+
+impl Fabric {
+    /// An empty fabric; everything random about it follows from `seed`.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        let random = ChaCha12Rng::seed_from_u64(seed);
+        Self(Arc::new(Mutex::new(State { random, links: BTreeMap::new(), nodes: Vec::new() })))
+    }
+
+    /// Adds a link.
+    #[must_use]
+    pub fn link(&self, conditions: Conditions) -> FabricLink {
+        let mut state = self.lock();
+        let id = u32::try_from(state.links.len()).unwrap_or(u32::MAX) + 1;
+        state.links.insert(id, Wire::new(conditions));
+        id
+    }
+
+    /// Changes a link's conditions from now on.
+    pub fn set_conditions(&self, link: FabricLink, conditions: Conditions) {
+        if let Some(wire) = self.lock().links.get_mut(&link) {
+            wire.conditions = conditions;
+        }
+    }
+
+    /// Adds a node with an interface on each of `links`, and a unique local address.
+    #[must_use]
+    pub fn node(&self, links: &[FabricLink]) -> FabricNode {
+        let mut state = self.lock();
+        let id = state.nodes.len();
+        let global = Some(global_address(id));
+        let interfaces = links.iter().copied().map(Some).collect();
+        let changed = Arc::new(Notify::new());
+        state.nodes.push(Host { interfaces, global, listeners: BTreeMap::new(), next_port: FIRST_PORT, changed });
+        FabricNode { fabric: self.clone(), id }
+    }
+
+    /// Cuts the nodes in `apart` off from all others, on every link; an empty set heals everything.
+    ///
+    /// Datagrams across the cut are lost; connections across it fall silent.
+    pub fn partition(&self, apart: &[&FabricNode]) {
+        let apart: BTreeSet<usize> = apart.iter().map(|node| node.id).collect();
+        for wire in self.lock().links.values_mut() {
+            wire.apart.clone_from(&apart);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn global_address(node: usize) -> Ipv6Addr {
+    Ipv6Addr::from((0xfd00_u128 << 112) | (node as u128 + 1))
+}
+
+fn link_local_address(link: FabricLink, node: usize) -> Ipv6Addr {
+    Ipv6Addr::from((0xfe80_u128 << 112) | (u128::from(link) << 32) | (node as u128 + 1))
+}
+
+impl FabricNode {
+    /// The node's address in the domain.
+    #[must_use]
+    pub fn global(&self) -> Option<Ipv6Addr> {
+        self.fabric.lock().nodes[self.id].global
+    }
+
+    /// Replaces the node's address in the domain; `None` leaves it with link-local ones.
+    pub fn set_global(&self, global: Option<Ipv6Addr>) {
+        self.change(|host| host.global = global);
+    }
+
+    /// Takes an interface, by index from 1, off its link, or puts it on one.
+    pub fn attach(&self, index: u32, link: Option<FabricLink>) {
+        self.change(|host| {
+            let at = (index as usize).saturating_sub(1);
+            if host.interfaces.len() <= at {
+                host.interfaces.resize(at + 1, None);
+            }
+            host.interfaces[at] = link;
+        });
+    }
+
+    fn change(&self, apply: impl FnOnce(&mut Host)) {
+        let mut state = self.fabric.lock();
+        apply(&mut state.nodes[self.id]);
+        state.nodes[self.id].changed.notify_one();
+    }
+
+    fn bind(&self, address: Ipv6Addr, ports: &[u16]) -> io::Result<FabricListener> {
+        let mut state = self.fabric.lock();
+        let host = &mut state.nodes[self.id];
+        host.listeners.retain(|_, incoming| !incoming.is_closed());
+        for port in ports {
+            let port = if *port == 0 {
+                host.next_port = host.next_port.checked_add(1).unwrap_or(FIRST_PORT);
+                host.next_port
+            } else {
+                *port
+            };
+            if let Entry::Vacant(free) = host.listeners.entry((address, port)) {
+                let (incoming, accepted) = mpsc::channel(BACKLOG);
+                free.insert(incoming);
+                return Ok(FabricListener { port, accepted: tokio::sync::Mutex::new(accepted) });
+            }
+        }
+        Err(io::ErrorKind::AddrInUse.into())
+    }
+}
+
+/// Both ends of a connection that is being made.
+struct Dialled {
+    ours: Pipe,
+    theirs: Pipe,
+    source: SocketAddrV6,
+    incoming: Incoming,
+    latency: Duration,
+}
+
+impl FabricNode {
+    /// Makes both ends of a connection; `None` if a partition swallows the attempt.
+    fn dial(&self, to: &SocketAddrV6) -> io::Result<Option<Dialled>> {
+        let mut state = self.fabric.lock();
+        let refused = || io::Error::from(io::ErrorKind::ConnectionRefused);
+        let (peer, link, incoming) = state.find(self.id, to).ok_or_else(refused)?;
+        let wire = link.and_then(|link| state.links.get(&link));
+        if wire.is_some_and(|wire| wire.is_cut(self.id, peer)) {
+            return Ok(None);
+        }
+        let latency = wire.map_or(Duration::ZERO, |wire| wire.conditions.latency);
+        let host = &mut state.nodes[self.id];
+        host.next_port = host.next_port.checked_add(1).unwrap_or(FIRST_PORT);
+        let port = host.next_port;
+        let source = match link {
+            Some(link) if to.ip().is_unicast_link_local() => {
+                let index = state.nodes[peer].interfaces.iter().position(|known| *known == Some(link)).unwrap_or(0) + 1;
+                let scope = u32::try_from(index).unwrap_or(0);
+                SocketAddrV6::new(link_local_address(link, self.id), port, 0, scope)
+            }
+            _ => SocketAddrV6::new(state.nodes[self.id].global.unwrap_or(Ipv6Addr::LOCALHOST), port, 0, 0),
+        };
+        let cut = CutTest { fabric: self.fabric.clone(), link, ends: (self.id, peer) };
+        let (ours, theirs) = Pipe::pair(latency, Arc::new(move || cut.is_cut()));
+        Ok(Some(Dialled { ours, theirs, source, incoming, latency }))
+    }
+}
+
+impl State {
+    /// Finds who listens at an address, as seen from a node: the host, the link to it if there is one, and its socket.
+    fn find(&self, from: usize, to: &SocketAddrV6) -> Option<(usize, Option<FabricLink>, Incoming)> {
+        let address = *to.ip();
+        let listening = |id: usize| {
+            let listeners = &self.nodes[id].listeners;
+            let socket = listeners.get(&(address, to.port())).or(listeners.get(&(Ipv6Addr::UNSPECIFIED, to.port())));
+            socket.filter(|incoming| !incoming.is_closed()).cloned()
+        };
+        if address.is_loopback() || self.nodes[from].global == Some(address) {
+            return Some((from, None, listening(from)?));
+        }
+        if address.is_unicast_link_local() {
+            let at = (to.scope_id() as usize).checked_sub(1)?;
+            let link = (*self.nodes[from].interfaces.get(at)?)?;
+            let on_link = |id: &usize| self.nodes[*id].interfaces.contains(&Some(link));
+            let id = (0..self.nodes.len()).filter(on_link).find(|id| link_local_address(link, *id) == address)?;
+            return Some((id, Some(link), listening(id)?));
+        }
+        let id = (0..self.nodes.len()).find(|id| self.nodes[*id].global == Some(address))?;
+        let shared = self.nodes[from].interfaces.iter().flatten();
+        let link = shared.copied().find(|link| self.nodes[id].interfaces.contains(&Some(*link)));
+        Some((id, link.or(self.nodes[from].interfaces.iter().flatten().next().copied()), listening(id)?))
+    }
+}
+
+impl Network for FabricNode {
+    fn interfaces(&self) -> io::Result<Vec<Interface>> {
+        let state = self.fabric.lock();
+        let host = &state.nodes[self.id];
+        let up = host.interfaces.iter().enumerate().filter_map(|(at, link)| Some((at, (*link)?)));
+        Ok(up
+            .map(|(at, link)| Interface {
+                name: format!("e{at}"),
+                index: u32::try_from(at).unwrap_or(u32::MAX) + 1,
+                link_local: Some(link_local_address(link, self.id)),
+                global: host.global.into_iter().collect(),
+            })
+            .collect())
+    }
+
+    fn changed(&self) -> BoxFuture<'_, ()> {
+        let changed = self.fabric.lock().nodes[self.id].changed.clone();
+        Box::pin(async move { changed.notified().await })
+    }
+
+    fn open_link(&self, interface: &Interface) -> io::Result<LinkSockets> {
+        let address = interface.link_local.ok_or(io::ErrorKind::AddrNotAvailable)?;
+        let answers = self.bind(address, &[0])?;
+        let mut state = self.fabric.lock();
+        let at = (interface.index as usize).checked_sub(1).ok_or(io::ErrorKind::InvalidInput)?;
+        let link = state.nodes[self.id].interfaces.get(at).copied().flatten().ok_or(io::ErrorKind::NotFound)?;
+        let wire = state.links.get_mut(&link).ok_or(io::ErrorKind::NotFound)?;
+        let datagrams = wire.join(self.id, interface.index);
+        let source = SocketAddrV6::new(address, answers.port, 0, 0);
+        let multicast = FabricMulticast { node: self.clone(), link, source, datagrams };
+        Ok(LinkSockets { multicast: Box::new(multicast), answers: Box::new(answers) })
+    }
+
+    fn listen(&self, ports: &[u16]) -> io::Result<Box<dyn Listener>> {
+        Ok(Box::new(self.bind(Ipv6Addr::UNSPECIFIED, ports)?))
+    }
+
+    fn connect(&self, to: SocketAddr) -> BoxFuture<'_, io::Result<ByteStream>> {
+        Box::pin(async move {
+            let SocketAddr::V6(to) = to else { return Err(io::ErrorKind::Unsupported.into()) };
+            let Some(dialled) = self.dial(&to)? else { return std::future::pending().await };
+            if !dialled.latency.is_zero() {
+                tokio::time::sleep(dialled.latency * 2).await;
+            }
+            let arrival: (ByteStream, SocketAddr) = (Box::new(dialled.theirs), dialled.source.into());
+            dialled.incoming.try_send(arrival).map_err(|_| io::ErrorKind::ConnectionRefused)?;
+            Ok(Box::new(dialled.ours) as ByteStream)
+        })
+    }
+
+    fn resolve(&self, _: &str, _: u16) -> BoxFuture<'_, io::Result<Vec<SocketAddr>>> {
+        Box::pin(async { Err(io::ErrorKind::NotFound.into()) })
+    }
+}
+
+/// Asks whether a partition lies between the ends of a connection.
+struct CutTest {
+    fabric: Fabric,
+    link: Option<FabricLink>,
+    ends: (usize, usize),
+}
+
+impl CutTest {
+    fn is_cut(&self) -> bool {
+        let Some(link) = self.link else { return false };
+        self.fabric.lock().links.get(&link).is_some_and(|wire| wire.is_cut(self.ends.0, self.ends.1))
+    }
+}
+
+struct FabricMulticast {
+    node: FabricNode,
+    link: FabricLink,
+    source: SocketAddrV6,
+    datagrams: Arc<Datagrams>,
+}
+
+impl MulticastSocket for FabricMulticast {
+    fn send(&self, bytes: &[u8]) -> io::Result<()> {
+        let mut state = self.node.fabric.lock();
+        if !state.nodes[self.node.id].interfaces.contains(&Some(self.link)) {
+            return Err(io::ErrorKind::NetworkDown.into());
+        }
+        let State { random, links, nodes } = &mut *state;
+        let Some(wire) = links.get_mut(&self.link) else { return Err(io::ErrorKind::NetworkDown.into()) };
+        let (from, link) = (self.node.id, self.link);
+        let attached = |id: usize| nodes[id].interfaces.contains(&Some(link));
+        wire.multicast(from, self.source, bytes, &mut || random.random::<f64>(), &attached);
+        Ok(())
+    }
+
+    fn receive(&self) -> BoxFuture<'_, io::Result<(Vec<u8>, SocketAddr)>> {
+        Box::pin(async { Ok(self.datagrams.next().await) })
+    }
+}
+
+struct FabricListener {
+    port: u16,
+    accepted: tokio::sync::Mutex<mpsc::Receiver<(ByteStream, SocketAddr)>>,
+}
+
+impl Listener for FabricListener {
+    fn port(&self) -> u16 {
+        self.port
+    }
+
+    fn accept(&self) -> BoxFuture<'_, io::Result<(ByteStream, SocketAddr)>> {
+        Box::pin(async { self.accepted.lock().await.recv().await.ok_or(io::ErrorKind::BrokenPipe.into()) })
+    }
+}

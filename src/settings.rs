@@ -1,0 +1,21 @@
+//! Gathers what settings are read from: the file, the environment of the process, the command line.
+
+use std::path::Path;
+
+use asa_framework::manifest::Sources;
+
+/// Returns the sources for a manifest or a lab file; variables that do not begin with `ASA__` are left behind.
+pub(crate) fn sources(path: Option<&Path>, sets: &[(String, String)], interfaces: &[String]) -> Sources {
+    let ours = |name: &str| name.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("ASA__"));
+    let environment = std::env::vars_os()
+        .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
+        .filter(|(name, _)| ours(name))
+        .collect();
+    Sources {
+        path: path.map(Path::to_owned),
+        content: None,
+        environment,
+        sets: sets.to_vec(),
+        interfaces: interfaces.to_vec(),
+    }
+}

@@ -183,3 +183,12 @@ fn ipv4_source_is_answered() {
     assert_eq!(to, from);
     assert!(matches!(answer, Message::Response { initiator: IpAddr::V4(_), session_id: 1, .. }));
 }
+
+/// G-DRSP-15, G-DRSP-16: a discovery by unicast comes on no link; it is answered, and never relayed.
+#[test]
+fn unicast_question_is_answered_and_not_relayed() {
+    let mut node = Driver::discovery(&[A, B]);
+    node.feed(local("EX1", announce(1)));
+    assert_eq!(responses(&node.hear(0, 2, &disc(7, gua(2), "EX1", 6))).len(), 1);
+    assert!(node.hear(0, 2, &disc(8, gua(2), "EX2", 6)).is_empty());
+}

@@ -8,6 +8,9 @@ use crate::wire::{DecodeError, EndOption, Message, Objective, Rule, Value};
 use std::collections::VecDeque;
 use std::time::Duration;
 
+/// Messages that may wait for their turn to leave.
+const QUEUE_MAX: usize = 8;
+
 /// Whose message is next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Turn {
@@ -38,9 +41,11 @@ pub struct Negotiation {
     pending: Option<u64>,
     failure: Option<Error>,
     connected: bool,
-    out_of_turn: bool,
+    /// Proposals of the peer since it last had the turn.
+    out_of_turn: u32,
+    /// When a message left that the peer has not answered yet.
     last_sent: Option<Time>,
-    delayed: VecDeque<(Time, Vec<u8>)>,
+    delayed: VecDeque<Vec<u8>>,
     closing: bool,
     outputs: VecDeque<Output>,
 }
@@ -71,7 +76,7 @@ impl Negotiation {
             pending: None,
             failure: None,
             connected,
-            out_of_turn: false,
+            out_of_turn: 0,
             last_sent: None,
             delayed: VecDeque::new(),
             closing: false,
@@ -82,9 +87,10 @@ impl Negotiation {
     fn call(&mut self, now: Time, id: u64, call: Call) {
         let refusal = match (&call, self.turn) {
             (_, Turn::Over) => Some(self.failure.take().unwrap_or(ErrorCode::NoSession.into())),
-            (Call::Request { .. }, Turn::Connecting) => None,
+            (Call::Request { .. }, Turn::Connecting) if self.pending.is_none() => None,
             (Call::Step { .. } | Call::Wait(_) | Call::Accept, Turn::Ours) => None,
             (Call::Decline(_) | Call::Invalid(_), Turn::Ours | Turn::Theirs) => None,
+            (_, Turn::Connecting) => Some(Error::new(ErrorCode::Unspecified, "the request is not answered yet")),
             _ => Some(Error::new(ErrorCode::Unspecified, "it is the peer's turn")),
         };
         if let Some(error) = refusal {
@@ -105,8 +111,14 @@ impl Negotiation {
                 Err(error) => self.outputs.push_back(Output::Reply(id, Err(error))),
             },
             Call::Wait(time) => {
+                if self.delayed.len() >= QUEUE_MAX {
+                    let error = Error::new(ErrorCode::Unspecified, "too many messages wait to be sent");
+                    self.outputs.push_back(Output::Reply(id, Err(error)));
+                    return;
+                }
                 let time = if time.is_zero() { GRASP_DEF_TIMEOUT } else { time };
-                let waiting_time = u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
+                // 0 would mean that the peer's time is over (T-23).
+                let waiting_time = u32::try_from(time.as_millis()).unwrap_or(u32::MAX).max(1);
                 self.send(now, &Message::Wait { session_id, waiting_time });
                 self.own_wait = Some(now + time);
                 self.outputs.push_back(Output::Reply(id, Ok(Outcome::Sent)));
@@ -133,7 +145,10 @@ impl Negotiation {
         self.proposed = Some(objective);
         self.pending = Some(id);
         self.deadline = Some(now + timeout);
-        self.delayed.push_back((now, bytes));
+        self.delayed.push_back(bytes);
+        if self.connected {
+            self.turn = Turn::Theirs;
+        }
         self.release(now);
     }
 
@@ -204,28 +219,27 @@ impl Negotiation {
             self.note(Note::OtherSession);
             return;
         }
-        self.last_sent = None;
         match message {
-            Message::Negotiate { objective, .. } if self.turn == Turn::Theirs => self.offered(now, objective),
+            Message::Negotiate { objective, .. } if self.is_answerable() => self.offered(now, objective),
             Message::Negotiate { .. } => {
-                if self.out_of_turn {
+                self.out_of_turn = self.out_of_turn.saturating_add(1);
+                if self.out_of_turn == 2 {
                     self.invalid(now, None);
                 }
-                self.out_of_turn = true;
                 self.note(Note::OutOfPlace);
             }
             Message::End { option: EndOption::Decline(reason), .. } => {
                 self.end(Err(Error::new(ErrorCode::Declined, reason.unwrap_or_default())));
             }
-            Message::End { option: EndOption::Accept, .. } => match self.proposed.take() {
-                Some(agreed) if self.turn == Turn::Theirs => self.end(Ok(Outcome::Accepted(agreed))),
+            Message::End { option: EndOption::Accept, .. } => match self.proposed.clone() {
+                Some(agreed) if self.is_answerable() => self.end(Ok(Outcome::Accepted(agreed))),
                 _ => self.end(Err(Error::new(ErrorCode::InvalidEnd, "the peer accepted its own proposal"))),
             },
-            Message::Wait { waiting_time, .. } if self.turn == Turn::Theirs => self.waits(now, waiting_time),
+            Message::Wait { waiting_time, .. } if self.is_answerable() => self.waits(now, waiting_time),
             Message::Invalid { .. } => {
                 self.end(Err(Error::new(ErrorCode::NoValidStep, "the peer did not understand the last message")));
             }
-            Message::Synch { .. } if self.turn == Turn::Theirs => {
+            Message::Synch { .. } if self.is_answerable() => {
                 self.end(Err(Error::new(ErrorCode::NoValidStep, "the peer answered with M_SYNCH")));
             }
             Message::Noop => {}
@@ -239,7 +253,13 @@ impl Negotiation {
         }
     }
 
+    /// Tells whether the peer has our proposal and has not answered it yet.
+    fn is_answerable(&self) -> bool {
+        self.turn == Turn::Theirs && self.delayed.is_empty()
+    }
+
     fn offered(&mut self, now: Time, objective: Objective) {
+        self.last_sent = None;
         let same = objective.name == self.objective.name
             && objective.is_negotiable()
             && objective.is_dry_run() == self.objective.is_dry_run();
@@ -254,19 +274,22 @@ impl Negotiation {
         self.loop_count = self.loop_count.min(objective.loop_count);
         self.turn = Turn::Ours;
         self.deadline = None;
-        self.out_of_turn = false;
+        self.out_of_turn = 0;
         let offer = Objective { loop_count: self.loop_count, ..objective };
         if let Some(id) = self.pending.take() {
             self.outputs.push_back(Output::Reply(id, Ok(Outcome::Offered(offer))));
         }
     }
 
-    /// A received M_WAIT replaces the running timer (RFC 8990 §2.8.9).
+    /// A received M_WAIT replaces the running timer (RFC 8990 §2.8.9), as far as the peer may still extend it.
     fn waits(&mut self, now: Time, waiting_time: u32) {
-        let time = Duration::from_millis(waiting_time.into());
-        let allowed = self.config.wait_cap.map_or(time, |cap| time.min(cap.saturating_sub(self.extended)));
-        self.extended = self.extended.saturating_add(allowed);
-        self.deadline = Some(now + allowed);
+        self.last_sent = None;
+        let running = self.deadline.unwrap_or(now);
+        let wanted = now + Duration::from_millis(waiting_time.into());
+        let left = self.config.wait_cap.map_or(Duration::MAX, |cap| cap.saturating_sub(self.extended));
+        let until = wanted.min(running + left);
+        self.extended = self.extended.saturating_add(until.since(running));
+        self.deadline = Some(until);
         self.wake(now);
     }
 
@@ -274,14 +297,18 @@ impl Negotiation {
         if self.turn == Turn::Over {
             return;
         }
-        let ours = error.session_id.is_none_or(|id| id == self.config.session_id);
+        let other = error.session_id.is_some_and(|id| id != self.config.session_id);
         let detail = error.to_string();
         if error.is_cbor_failure() || error.rule == Rule::TooLong {
             self.end(Err(Error::new(ErrorCode::CborFail, detail)));
-        } else if !ours {
+        } else if other {
             self.note(Note::OtherSession);
         } else {
-            match error.message_type {
+            if self.is_answerable() && error.session_id.is_some() {
+                self.last_sent = None;
+            }
+            // What cannot be told to belong to this session does not end it.
+            match error.message_type.filter(|_| error.session_id.is_some()) {
                 Some(5) => {
                     self.invalid(now, None);
                     self.end(Err(Error::new(ErrorCode::InvalidNegotiate, detail)));
@@ -353,18 +380,22 @@ impl Negotiation {
     }
 
     fn send(&mut self, now: Time, message: &Message) {
-        let earliest = self.last_sent.map_or(now, |last| now.max(last + self.config.gap));
-        let earliest = self.delayed.back().map_or(earliest, |(last, _)| earliest.max(*last + self.config.gap));
-        self.last_sent = Some(earliest);
-        self.delayed.push_back((earliest, message.encode()));
+        self.delayed.push_back(message.encode());
         self.release(now);
+    }
+
+    /// When the next message may leave.
+    fn due(&self) -> Option<Time> {
+        let waiting = self.connected && !self.delayed.is_empty();
+        waiting.then(|| self.last_sent.map_or(Time::default(), |last| last + self.config.gap))
     }
 
     /// Hands out the messages whose time has come.
     fn release(&mut self, now: Time) {
-        while self.connected && self.delayed.front().is_some_and(|(due, _)| *due <= now) {
-            if let Some((_, bytes)) = self.delayed.pop_front() {
+        while self.due().is_some_and(|due| due <= now) {
+            if let Some(bytes) = self.delayed.pop_front() {
                 self.outputs.push_back(Output::Send(bytes));
+                self.last_sent = Some(now);
             }
         }
         if self.turn == Turn::Over {
@@ -373,10 +404,10 @@ impl Negotiation {
     }
 }
 
-/// A proposal without a value carries null (RFC 8990 §2.10.3).
+/// A proposal without a value carries null (RFC 8990 §2.10.3), and flags that are not assigned stay here.
 fn complete(mut objective: Objective) -> Objective {
     objective.value.get_or_insert_with(Value::null);
-    objective
+    objective.with_assigned_flags()
 }
 
 impl Machine for Negotiation {
@@ -389,10 +420,9 @@ impl Machine for Negotiation {
             Input::Call(id, call) => self.call(now, id, call),
             Input::Connected => {
                 self.connected = true;
-                if self.turn == Turn::Connecting {
+                if self.turn == Turn::Connecting && self.pending.is_some() {
                     self.turn = Turn::Theirs;
                 }
-                self.last_sent = None;
                 self.release(now);
             }
             Input::ConnectFailed(detail) => {
@@ -434,7 +464,6 @@ impl Machine for Negotiation {
     }
 
     fn deadline(&self) -> Option<Time> {
-        let delayed = self.delayed.front().filter(|_| self.connected).map(|(due, _)| *due);
-        [self.deadline, self.own_wait, delayed].into_iter().flatten().min()
+        [self.deadline, self.own_wait, self.due()].into_iter().flatten().min()
     }
 }

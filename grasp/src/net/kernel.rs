@@ -131,7 +131,7 @@ fn twins(address: Ipv6Addr, index: u32) -> io::Result<(UdpSocket, TcpListener)> 
         sender.set_only_v6(true)?;
         sender.set_multicast_if_v6(index)?;
         sender.set_multicast_hops_v6(1)?;
-        // The other instances of this host are to hear it; this one knows its own session ids (T-13).
+        // The other instances of this host are to hear it; this one leaves out what comes from this socket (T-13).
         sender.set_multicast_loop_v6(true)?;
         sender.bind(&SocketAddrV6::new(address, 0, 0, index).into())?;
         let sender = UdpSocket::from_std(sender.into())?;
@@ -169,9 +169,11 @@ impl MulticastSocket for KernelMulticast {
     fn receive(&self) -> BoxFuture<'_, io::Result<(Vec<u8>, SocketAddr)>> {
         Box::pin(async {
             self.group.readable().await?;
+            let own = self.sender.local_addr()?;
             let mut buffer = vec![0; DATAGRAM];
             loop {
                 match self.group.try_recv_from(&mut buffer) {
+                    Ok((_, source)) if source == own => {}
                     Ok((length, source)) => return Ok((buffer[..length].to_vec(), source)),
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.group.readable().await?,
                     Err(error) => return Err(error),

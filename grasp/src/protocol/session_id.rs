@@ -28,7 +28,7 @@ impl Maker {
     /// The same peer, whether its IPv4 address came mapped into IPv6 or not.
     fn canonical(self) -> Self {
         match self {
-            Self::Us => Self::Us,
+            Self::Us | Self::Itself => self,
             Self::Peer(address, scope) => Self::Peer(address.to_canonical(), scope),
         }
     }

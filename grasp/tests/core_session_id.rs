@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
-fn stub(draws: &[u32]) -> SessionIds {
-    let mut draws = draws.to_vec().into_iter().cycle();
+fn stub<const N: usize>(draws: [u32; N]) -> SessionIds {
+    let mut draws = draws.into_iter().cycle();
     SessionIds::new(move || draws.next().unwrap())
 }
 
@@ -39,7 +39,7 @@ fn ten_thousand_ids_are_unique_and_spread() {
 /// G-SID-06: an id in use is not drawn again.
 #[test]
 fn active_id_is_not_used_again() {
-    let mut ids = stub(&[5, 5, 6]);
+    let mut ids = stub([5, 5, 6]);
     assert_eq!(ids.allocate(seconds(0)), 5);
     assert_eq!(ids.allocate(seconds(0)), 6);
 }
@@ -47,7 +47,7 @@ fn active_id_is_not_used_again() {
 /// G-SID-06: an id that a peer's session uses is in use as well.
 #[test]
 fn id_of_a_peers_session_is_in_use() {
-    let mut ids = stub(&[5, 6]);
+    let mut ids = stub([5, 6]);
     assert!(ids.accept(5, peer("2001:db8::2", 0)));
     assert_eq!(ids.allocate(seconds(0)), 6);
 }
@@ -55,7 +55,7 @@ fn id_of_a_peers_session_is_in_use() {
 /// G-SID-07: an id of a session that ended a second ago is not reused; ten minutes later it may be.
 #[test]
 fn recent_id_is_not_reused() {
-    let mut ids = stub(&[5, 5, 6, 5]);
+    let mut ids = stub([5, 5, 6, 5]);
     assert_eq!(ids.allocate(seconds(0)), 5);
     ids.release(seconds(10), 5, Maker::Us);
     assert_eq!(ids.allocate(seconds(11)), 6);
@@ -65,7 +65,7 @@ fn recent_id_is_not_reused() {
 /// G-SID-07: releasing an id again prolongs its memory.
 #[test]
 fn id_released_twice_is_remembered_from_the_second_time() {
-    let mut ids = stub(&[5, 6, 7]);
+    let mut ids = stub([5, 6, 7]);
     for (scope, at) in [(1, 0), (2, 500)] {
         assert!(ids.accept(5, peer("fe80::2", scope)));
         ids.release(seconds(at), 5, peer("fe80::2", scope));
@@ -76,9 +76,9 @@ fn id_released_twice_is_remembered_from_the_second_time() {
 /// G-SID-08: several clashes in a row, and a generator that never gives anything else, end in a fresh id.
 #[test]
 fn clashes_in_a_row_end_in_a_fresh_id() {
-    let mut ids = stub(&[1, 1, 1, 1, 2]);
+    let mut ids = stub([1, 1, 1, 1, 2]);
     assert_eq!((ids.allocate(seconds(0)), ids.allocate(seconds(0))), (1, 2));
-    let mut stuck = stub(&[1]);
+    let mut stuck = stub([1]);
     let drawn: BTreeSet<u32> = (0..10).map(|_| stuck.allocate(seconds(0))).collect();
     assert_eq!(drawn.len(), 10);
 }
@@ -86,7 +86,7 @@ fn clashes_in_a_row_end_in_a_fresh_id() {
 /// G-SID-08: a broken generator does not bring recent ids back.
 #[test]
 fn broken_generator_does_not_bring_recent_ids_back() {
-    let mut stuck = stub(&[1]);
+    let mut stuck = stub([1]);
     assert_eq!(stuck.allocate(seconds(0)), 1);
     stuck.release(seconds(0), 1, Maker::Us);
     assert_ne!(stuck.allocate(seconds(1)), 1);
@@ -95,13 +95,13 @@ fn broken_generator_does_not_bring_recent_ids_back() {
 /// G-SID-01: 0 is never made here.
 #[test]
 fn zero_is_not_made() {
-    assert_eq!(stub(&[0, 9]).allocate(seconds(0)), 9);
+    assert_eq!(stub([0, 9]).allocate(seconds(0)), 9);
 }
 
 /// G-NEG-29, G-SYN-11, T-10: a request with the id of an own session is a clash, and is counted.
 #[test]
 fn request_with_an_own_id_clashes() {
-    let mut ids = stub(&[5]);
+    let mut ids = stub([5]);
     ids.allocate(seconds(0));
     assert!(!ids.accept(5, peer("2001:db8::2", 0)));
     assert_eq!((ids.clashes, ids.active()), (1, 1));
@@ -110,7 +110,7 @@ fn request_with_an_own_id_clashes() {
 /// G-NEG-29, G-NEG-26: the same id twice from one peer is delivered once; another id is another session.
 #[test]
 fn same_id_from_the_same_peer_clashes() {
-    let mut ids = stub(&[9]);
+    let mut ids = stub([9]);
     assert!(ids.accept(5, peer("2001:db8::2", 0)));
     assert!(!ids.accept(5, peer("2001:db8::2", 0)));
     assert!(ids.accept(6, peer("2001:db8::2", 0)));
@@ -122,7 +122,7 @@ fn same_id_from_the_same_peer_clashes() {
 /// on different links.
 #[test]
 fn equal_ids_of_different_peers_are_separate() {
-    let mut ids = stub(&[9]);
+    let mut ids = stub([9]);
     for maker in [peer("2001:db8::2", 0), peer("2001:db8::3", 0), peer("fe80::2", 1), peer("fe80::2", 2)] {
         assert!(ids.accept(5, maker), "{maker:?}");
     }
@@ -134,7 +134,7 @@ fn equal_ids_of_different_peers_are_separate() {
 /// T-10: an IPv4 address mapped into IPv6 is the same peer.
 #[test]
 fn mapped_address_is_the_same_peer() {
-    let mut ids = stub(&[9]);
+    let mut ids = stub([9]);
     assert!(ids.accept(5, peer("192.0.2.1", 0)));
     assert!(!ids.accept(5, peer("::ffff:192.0.2.1", 0)));
     ids.release(seconds(0), 5, peer("::ffff:192.0.2.1", 0));

@@ -130,7 +130,7 @@ impl Source<'_> {
     }
 
     fn topology(&mut self) -> Topology {
-        let links = (0..u32::from(self.small(4))).map(|id| LinkInfo { id, address: self.address() }).collect();
+        let links = (1..=u32::from(self.small(4))).map(|id| LinkInfo { id, address: self.address() }).collect();
         let global = self.flag().then(|| Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 1));
         Topology { links, global, port: self.byte().into(), stable_port: self.flag() }
     }

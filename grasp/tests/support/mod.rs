@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub)]
 
 pub mod engine;
+pub mod negotiating;
 
 use grasp::protocol::discovery::{self, Discovery, DiscoveryConfig};
 use grasp::protocol::flood::{self, Flood, FloodConfig};

@@ -67,8 +67,9 @@ impl Discovery {
             ttl => ttl.min(UNSTABLE_PORT_TTL),
         };
         let answer = Answer::Locators(vec![Locator::tcp(address.into(), self.topology.port)]);
-        let response = Message::Response { session_id, initiator, ttl, answer, objective };
-        Some(if response.encode().len() <= GRASP_DEF_MAX_SIZE { response } else { without_objective(response) })
+        let respond = |objective| Message::Response { session_id, initiator, ttl, answer: answer.clone(), objective };
+        let response = respond(objective);
+        Some(if response.encode().len() <= GRASP_DEF_MAX_SIZE { response } else { respond(None) })
     }
 
     /// Entries learned on the asking link are not told there (RFC 8990 §2.5.4.3, T-35).
@@ -144,15 +145,6 @@ pub(super) fn messagefuls(locators: Vec<Locator>) -> Vec<Vec<Locator>> {
         left -= size;
     }
     parts
-}
-
-fn without_objective(response: Message) -> Message {
-    match response {
-        Message::Response { session_id, initiator, ttl, answer, .. } => {
-            Message::Response { session_id, initiator, ttl, answer, objective: None }
-        }
-        other => other,
-    }
 }
 
 /// A name of multicast DNS, or of the node that reads it.

@@ -20,13 +20,13 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::{sleep, timeout};
 
 /// The default of every call.
-pub const DEFAULT: Duration = Duration::ZERO;
+pub(crate) const DEFAULT: Duration = Duration::ZERO;
 /// Far more than anything on the fabric takes, far less than any time limit.
-pub const SOON: Duration = Duration::from_millis(500);
-pub const NAME: &str = "32473:x";
+pub(crate) const SOON: Duration = Duration::from_millis(500);
+pub(crate) const NAME: &str = "32473:x";
 
 /// Runs a future in an actix system on a paused clock.
-pub fn paused<F: Future>(future: F) -> F::Output {
+pub(crate) fn paused<F: Future>(future: F) -> F::Output {
     actix::System::with_tokio_rt(|| {
         tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap()
     })
@@ -34,65 +34,65 @@ pub fn paused<F: Future>(future: F) -> F::Output {
 }
 
 /// Whole seconds.
-pub fn s(seconds: u64) -> Duration {
+pub(crate) fn s(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
 /// Milliseconds.
-pub fn ms(milliseconds: u64) -> Duration {
+pub(crate) fn ms(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)
 }
 
-pub fn neg(name: &str) -> Objective {
+pub(crate) fn neg(name: &str) -> Objective {
     Objective::negotiation(name)
 }
 
-pub fn syn(name: &str) -> Objective {
+pub(crate) fn syn(name: &str) -> Objective {
     Objective::synchronization(name)
 }
 
 /// The objective with a number as its value.
-pub fn with(objective: &Objective, value: u64) -> Objective {
+pub(crate) fn with(objective: &Objective, value: u64) -> Objective {
     objective.clone().with_value(Value::item(&value).unwrap())
 }
 
 /// The number that is its value.
-pub fn number(objective: &Objective) -> u64 {
+pub(crate) fn number(objective: &Objective) -> u64 {
     objective.value.as_ref().unwrap().decode().unwrap()
 }
 
-pub fn code<T>(result: Result<T, Error>) -> ErrorCode {
+pub(crate) fn code<T>(result: Result<T, Error>) -> ErrorCode {
     result.err().expect("an error").code
 }
 
 /// One link with a latency of 5 ms.
-pub struct Lan {
-    pub fabric: Fabric,
-    pub link: FabricLink,
+pub(crate) struct Lan {
+    pub(crate) fabric: Fabric,
+    pub(crate) link: FabricLink,
 }
 
 impl Lan {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let fabric = Fabric::new(7);
         let link = fabric.link(Conditions { latency: ms(5), ..Conditions::default() });
         Self { fabric, link }
     }
 
-    pub fn place(&self) -> FabricNode {
+    pub(crate) fn place(&self) -> FabricNode {
         self.fabric.node(&[self.link])
     }
 
     /// A node with the default settings.
-    pub async fn node(&self, name: &str) -> Grasp {
+    pub(crate) async fn node(&self, name: &str) -> Grasp {
         self.node_with(name, |_| {}).await
     }
 
-    pub async fn node_with(&self, name: &str, change: impl FnOnce(&mut NodeConfig)) -> Grasp {
+    pub(crate) async fn node_with(&self, name: &str, change: impl FnOnce(&mut NodeConfig)) -> Grasp {
         self.node_on(name, Arc::new(self.place()), change).await
     }
 
     /// A node on a network of the test's own making.
-    pub async fn node_on(&self, name: &str, network: Arc<dyn Network>, change: impl FnOnce(&mut NodeConfig)) -> Grasp {
+    pub(crate) async fn node_on(&self, name: &str, network: Arc<dyn Network>, change: impl FnOnce(&mut NodeConfig)) -> Grasp {
         let mut seed = [0; 32];
         seed[..name.len()].copy_from_slice(name.as_bytes());
         let mut config = NodeConfig { name: name.into(), seed: Some(seed), ..NodeConfig::default() };
@@ -103,116 +103,116 @@ impl Lan {
         node
     }
 
-    pub fn puppet(&self) -> Puppet {
+    pub(crate) fn puppet(&self) -> Puppet {
         Puppet(self.place())
     }
 }
 
 /// An ASA that has registered the objective.
-pub async fn asa(node: &Grasp, name: &str, objective: &Objective) -> Asa {
+pub(crate) async fn asa(node: &Grasp, name: &str, objective: &Objective) -> Asa {
     asa_with(node, name, objective, Registration::default()).await
 }
 
-pub async fn asa_with(node: &Grasp, name: &str, objective: &Objective, registration: Registration) -> Asa {
+pub(crate) async fn asa_with(node: &Grasp, name: &str, objective: &Objective, registration: Registration) -> Asa {
     let asa = node.register_asa(name).await.unwrap();
     asa.register_objective(objective, registration).await.unwrap();
     asa
 }
 
 /// Where a node takes requests.
-pub async fn at(node: &Grasp) -> AsaLocator {
+pub(crate) async fn at(node: &Grasp) -> AsaLocator {
     let status = node.status().await.unwrap();
     AsaLocator::known(Locator::tcp(status.global.unwrap().into(), status.port), 0)
 }
 
-pub async fn sessions(node: &Grasp) -> usize {
+pub(crate) async fn sessions(node: &Grasp) -> usize {
     sleep(SOON).await;
     node.status().await.unwrap().sessions
 }
 
 /// How often something was counted, whatever its label.
-pub async fn counted(node: &Grasp, name: &str) -> u64 {
+pub(crate) async fn counted(node: &Grasp, name: &str) -> u64 {
     let counters = node.status().await.unwrap().counters;
     counters.iter().filter(|(key, _)| key.split('{').next() == Some(name)).map(|(_, count)| count).sum()
 }
 
 /// A peer whose every message is under the control of the test.
-pub struct Puppet(pub FabricNode);
+pub(crate) struct Puppet(pub(crate) FabricNode);
 
 impl Puppet {
-    pub async fn connect(&self, node: &Grasp) -> Talk {
+    pub(crate) async fn connect(&self, node: &Grasp) -> Talk {
         let to = at(node).await;
         let (Some(ip), Some(port)) = (to.locator.address(), to.locator.port()) else { panic!("{to:?}") };
         Talk::new(self.0.connect(SocketAddr::new(ip, port)).await.unwrap())
     }
 
     /// Opens a connection and says this first.
-    pub async fn say(&self, node: &Grasp, message: &Message) -> Talk {
+    pub(crate) async fn say(&self, node: &Grasp, message: &Message) -> Talk {
         let mut talk = self.connect(node).await;
         talk.send(message).await;
         talk
     }
 
-    pub fn listen(&self) -> Door {
+    pub(crate) fn listen(&self) -> Door {
         let listener = self.0.listen(&[0]).unwrap();
         let locator = Locator::tcp(self.0.global().unwrap().into(), listener.port());
         Door { at: AsaLocator::known(locator, 0), listener }
     }
 
-    pub fn address(&self) -> Ipv6Addr {
+    pub(crate) fn address(&self) -> Ipv6Addr {
         self.0.global().unwrap()
     }
 }
 
 /// Where a puppet takes connections.
-pub struct Door {
-    pub at: AsaLocator,
+pub(crate) struct Door {
+    pub(crate) at: AsaLocator,
     listener: Box<dyn Listener>,
 }
 
 impl Door {
-    pub async fn accept(&self) -> Talk {
+    pub(crate) async fn accept(&self) -> Talk {
         Talk::new(timeout(s(30), self.listener.accept()).await.expect("a connection").unwrap().0)
     }
 
     /// A connection and its first message.
-    pub async fn request(&self) -> (Talk, Message) {
+    pub(crate) async fn request(&self) -> (Talk, Message) {
         let mut talk = self.accept().await;
         let request = talk.next().await.expect("a request");
         (talk, request)
     }
 
-    pub async fn is_quiet(&self, time: Duration) -> bool {
+    pub(crate) async fn is_quiet(&self, time: Duration) -> bool {
         timeout(time, self.listener.accept()).await.is_err()
     }
 }
 
 /// A puppet's end of a connection.
-pub struct Talk {
+pub(crate) struct Talk {
     stream: ByteStream,
     framer: Framer,
 }
 
 impl Talk {
-    pub fn new(stream: ByteStream) -> Self {
+    pub(crate) fn new(stream: ByteStream) -> Self {
         Self { stream, framer: Framer::new(Limits { size: 65_536, depth: 64 }) }
     }
 
-    pub async fn send(&mut self, message: &Message) {
+    pub(crate) async fn send(&mut self, message: &Message) {
         self.raw(&message.encode()).await;
     }
 
-    pub async fn raw(&mut self, bytes: &[u8]) {
+    pub(crate) async fn raw(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).await.unwrap();
     }
 
     /// The next message; `None` when the peer has closed. Waits for an hour at most.
-    pub async fn next(&mut self) -> Option<Message> {
+    pub(crate) async fn next(&mut self) -> Option<Message> {
         timeout(s(3_600), self.read()).await.expect("a message or the end")
     }
 
     /// Whether nothing at all comes for so long.
-    pub async fn is_silent(&mut self, time: Duration) -> bool {
+    pub(crate) async fn is_silent(&mut self, time: Duration) -> bool {
         timeout(time, self.read()).await.is_err()
     }
 
@@ -233,7 +233,7 @@ impl Talk {
     }
 
     /// Takes the next message, which must be a decline, and the end after it; returns the reason.
-    pub async fn declined(&mut self) -> String {
+    pub(crate) async fn declined(&mut self) -> String {
         let message = self.next().await;
         let Some(Message::End { option: grasp::wire::EndOption::Decline(reason), .. }) = message else {
             panic!("{message:?}")
@@ -244,14 +244,14 @@ impl Talk {
 }
 
 /// A network whose connections can be made to fail when they are written to.
-pub struct Faulty {
+pub(crate) struct Faulty {
     inner: FabricNode,
     broken: Arc<AtomicBool>,
 }
 
 impl Faulty {
     /// The network and its switch.
-    pub fn new(inner: FabricNode) -> (Arc<Self>, Arc<AtomicBool>) {
+    pub(crate) fn new(inner: FabricNode) -> (Arc<Self>, Arc<AtomicBool>) {
         let broken = Arc::new(AtomicBool::new(false));
         (Arc::new(Self { inner, broken: broken.clone() }), broken)
     }

@@ -46,6 +46,8 @@ pub struct Negotiation {
     pending: Option<u64>,
     failure: Option<Error>,
     connected: bool,
+    /// The request has had its answer.
+    answered: bool,
     /// Proposals of the peer since it last had the turn.
     out_of_turn: u32,
     /// When a message left that the peer has not answered yet.
@@ -82,6 +84,7 @@ impl Negotiation {
             pending: None,
             failure: None,
             connected,
+            answered: connected,
             out_of_turn: 0,
             last_sent: None,
             delayed: VecDeque::new(),

@@ -1,5 +1,7 @@
 //! A hundred nodes for ten minutes of virtual time: the same seed tells the same story, byte for byte.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests may fail loudly")]
+
 use grasp::net::memory::{Conditions, Fabric, FabricNode};
 use grasp::protocol::Machine;
 use grasp::protocol::discovery::{Discovery, DiscoveryConfig};

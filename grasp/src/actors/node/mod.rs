@@ -172,6 +172,7 @@ impl Actor for Node {
             let reception = Reception::new(listener, self.around.clone(), ctx.address(), capacity, timeout);
             self.reception = Some(reception.start());
         }
+        self.tell_topology();
         let selection = self.config.interfaces.clone();
         let interfaces = Interfaces::new(self.around.network.clone(), selection, ctx.address());
         self.interfaces = Some(interfaces.start());

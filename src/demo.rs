@@ -77,7 +77,7 @@ async fn talk(lab: &Lab, seed: Option<u64>, human: bool) -> anyhow::Result<u8> {
         deployments.push(Deployment::start(manifest, &classes::all(), place, sink.clone(), adjust).await?);
     }
     let mut dialogue = Dialogue::new(io::stdout(), Look::of_stdout(|name| std::env::var(name).ok()));
-    dialogue.note("Gray wants money from the bank Briggs. Both speak GRASP (RFC 8990) over a link in memory.")?;
+    dialogue.note("Gray wants money from the bank Briggs; both speak GRASP over a link in memory.")?;
     let stop = node::stop_signal();
     tokio::pin!(stop);
     let mut summary = Summary::default();
@@ -104,6 +104,6 @@ async fn talk(lab: &Lab, seed: Option<u64>, human: bool) -> anyhow::Result<u8> {
     for deployment in deployments {
         deployment.stop(STOP_LIMIT).await;
     }
-    dialogue.note(&format!("\n{summary}").replace('\n', ""))?;
+    dialogue.note(&summary.to_string())?;
     Ok(u8::from(summary.of(Ending::Failed) > 0))
 }

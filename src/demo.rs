@@ -24,6 +24,8 @@ const LAB: &str = include_str!("../config/demo.toml");
 /// Pause after each line at human pace.
 const READING: Duration = Duration::from_millis(350);
 const STOP_LIMIT: Duration = Duration::from_secs(2);
+/// What the last word of a negotiation takes to arrive, and more.
+const LAST_WORD: Duration = Duration::from_millis(500);
 
 /// Runs the demonstration; 0 if every negotiation ended by agreement or decline.
 pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<u8> {
@@ -100,6 +102,10 @@ async fn talk(lab: &Lab, seed: Option<u64>, human: bool) -> anyhow::Result<u8> {
         if human {
             tokio::time::sleep(READING).await;
         }
+    }
+    tokio::time::sleep(LAST_WORD).await;
+    while let Ok(event) = events.try_recv() {
+        dialogue.event(&event)?;
     }
     for deployment in deployments {
         deployment.stop(STOP_LIMIT).await;

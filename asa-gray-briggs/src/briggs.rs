@@ -146,8 +146,8 @@ impl Strategy for BriggsStrategy {
     fn introduces(&mut self) -> Vec<String> {
         let (least, most) = self.reserves;
         vec![
-            format!("Hello, this is {}, a bank on GRASP.", self.bank),
-            format!("I flood the time as EX1, tell EX2 to whom asks, and lend from {NZD} {least} to {most} as EX3."),
+            format!("Hello, this is {}, a bank. Customers negotiate with me about EX3.", self.bank),
+            format!("For each I have {NZD} {least} to {most}. I also flood EX1 and serve EX2."),
         ]
     }
 
@@ -192,7 +192,7 @@ impl Customer {
             decline(say, "Invalid currency")
         } else if money.amount <= 0 {
             decline(say, "Invalid amount")
-        } else if money.amount * 2 <= self.reserves {
+        } else if money.amount <= self.reserves / 2 {
             say.push(format!("Granting {money} at once"));
             Turn { say, act: Act::Accept }
         } else {
@@ -248,7 +248,7 @@ impl Dialogue for Customer {
         }
         if self.random.random_bool(0.5) {
             let (wait, pause) = (self.wait.as_millis(), self.thinking.as_millis());
-            say.push(format!("Wait started: the customer is to wait up to {wait} ms, I need {pause} ms"));
+            say.push(format!("Wait started: {wait} ms for the customer, {pause} ms for me"));
             return Turn { say, act: Act::Wait { announce: self.wait, pause: self.thinking } };
         }
         self.decide(say)

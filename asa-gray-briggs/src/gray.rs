@@ -194,8 +194,8 @@ impl GrayStrategy {
 impl Strategy for GrayStrategy {
     fn introduces(&mut self) -> Vec<String> {
         vec![
-            "Hello, this is Gray, a customer on GRASP.".into(),
-            "I read what banks flood (EX1) and tell (EX2), and negotiate for money (EX3).".into(),
+            "Hello, this is Gray, a customer. I negotiate with banks about EX3.".into(),
+            "Before that I read what they flood (EX1) and serve (EX2).".into(),
         ]
     }
 
@@ -214,7 +214,9 @@ impl Strategy for GrayStrategy {
     fn heard(&mut self, heard: Heard<'_>) -> Vec<String> {
         match heard {
             Heard::Value(objective) => vec![format!("Read {}: {}", objective.name, readable(objective))],
-            Heard::Nothing("Nonsense", error) => vec![format!("Read no Nonsense, as it should be: {}", error.code)],
+            Heard::Nothing("Nonsense", error) => {
+                vec![format!("Nonsense cannot be read, as expected (#{})", error.code.code())]
+            }
             Heard::Nothing(name, error) => vec![format!("Cannot read {name}: {error}")],
             Heard::Copies(name, copies) => copies
                 .iter()

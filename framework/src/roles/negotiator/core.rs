@@ -121,11 +121,19 @@ struct Open {
     dialogue: Box<dyn Dialogue>,
     /// The proposal that lies on the table, of either side.
     table: Objective,
+    /// This side's proposal that is on its way: it lies on the table unless it was never sent.
+    sending: Option<Objective>,
     /// When the pause of a wait is over.
     resume: Option<Time>,
     /// What this side's last word leads to, once it has left.
     ending: Option<(Ending, Option<String>)>,
     initiator: bool,
+}
+
+impl Open {
+    fn new(dialogue: Box<dyn Dialogue>, table: Objective, initiator: bool) -> Self {
+        Self { dialogue, table, sending: None, resume: None, ending: None, initiator }
+    }
 }
 
 /// The core.
@@ -163,7 +171,7 @@ impl NegotiatorCore {
                 self.next_key += 2;
                 let say = dialogue.begins();
                 let table = objective.clone();
-                self.open.insert(key, Open { dialogue, table, resume: None, ending: None, initiator: true });
+                self.open.insert(key, Open::new(dialogue, table, true));
                 let timeout = self.plan.request_timeout;
                 self.outputs.push_back(Output::Request { key, objective, discovery, flush, timeout });
                 self.say(Some(key), say);
@@ -181,7 +189,7 @@ impl NegotiatorCore {
         let mut dialogue = if full { Box::new(Full) } else { self.strategy.requested(&request) };
         let say = dialogue.begins();
         let table = request.clone();
-        self.open.insert(key, Open { dialogue, table, resume: None, ending: None, initiator: false });
+        self.open.insert(key, Open::new(dialogue, table, false));
         self.say(Some(key), say);
         self.proposed(now, key, request);
     }
@@ -206,7 +214,7 @@ impl NegotiatorCore {
                 self.outputs.push_back(Output::End(key, Err(reason)));
             }
             Act::Propose(objective) => {
-                open.table = objective.clone();
+                open.sending = Some(objective.clone());
                 self.outputs.push_back(Output::Step(key, objective, self.plan.step_timeout));
             }
             Act::Wait { announce, pause } => {
@@ -217,6 +225,12 @@ impl NegotiatorCore {
     }
 
     fn answered(&mut self, now: Time, key: u64, answer: Result<Proposal, Failure>) {
+        if let Some(open) = self.open.get_mut(&key) {
+            let unsent = matches!(answer, Err(Failure { open: true, .. }));
+            if let Some(sent) = open.sending.take().filter(|_| !unsent) {
+                open.table = sent;
+            }
+        }
         match answer {
             Ok(Proposal::Offered(offer)) => self.proposed(now, key, offer),
             Ok(Proposal::Accepted(agreed)) => {

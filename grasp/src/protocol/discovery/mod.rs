@@ -57,8 +57,12 @@ impl Discovery {
     /// What has been counted so far.
     #[must_use]
     pub fn counters(&self) -> DiscoveryCounters {
-        let cache = self.cache.evicted;
-        DiscoveryCounters { relays_refused: self.limiter.refused, cache_evicted: cache, ..self.counters.clone() }
+        DiscoveryCounters {
+            relays_refused: self.limiter.refused,
+            cache_evicted: self.cache.evicted,
+            seen_evicted: self.own.evicted + self.seen.evicted,
+            ..self.counters.clone()
+        }
     }
 
     /// The cache, for status and tests.
@@ -70,7 +74,7 @@ impl Discovery {
     fn heard(&mut self, now: Time, link: LinkId, source: SocketAddr, raw: &[u8], message: Message) {
         match message {
             Message::Discovery { session_id, initiator, objective } => {
-                let origin = super::seen::origin(session_id, initiator, link);
+                let origin = ask::everywhere(session_id, initiator);
                 if self.own.contains(now, &origin) {
                     self.counters.own_heard += 1;
                     return;

@@ -6,5 +6,7 @@
     reason = "real hosts keep real time, and these tests wait for them on threads of their own"
 )]
 
+mod architecture;
+mod command;
 mod lab;
 mod lab_works;

@@ -10,3 +10,4 @@ mod architecture;
 mod command;
 mod lab;
 mod lab_works;
+mod network;

@@ -5,9 +5,9 @@
 use crate::actors::discovery::{self, Discovery};
 use crate::actors::flood::{self, Flood};
 use crate::actors::node::{self, Node};
-use crate::actors::session::{Abandon, Ask, Handed, Session as SessionActor, Target};
+use crate::actors::session::{Abandon, Ask, Handed, Held, Session as SessionActor, Target};
 use crate::config::NodeConfig;
-use crate::constants::{DISCOVERY_UNIT, GRASP_DEF_TIMEOUT};
+use crate::constants::GRASP_DEF_TIMEOUT;
 use crate::error::{Error, ErrorCode};
 use crate::net::{Listener, Network};
 use crate::protocol::discovery::{Found, Input, Scope};
@@ -100,9 +100,9 @@ impl Grasp {
     ///
     /// `#04` registry full, `#05` name in use.
     pub async fn register_asa(&self, name: &str) -> Result<Asa, Error> {
-        let handle = self.node.send(node::RegisterAsa { name: name.to_owned() }).await.map_err(|_| gone())??;
-        let registration = Arc::new(AsaGuard { handle, node: self.node.clone() });
-        Ok(Asa { handle, grasp: self.clone(), _registration: Some(registration) })
+        let registered = self.node.send(node::RegisterAsa { name: name.to_owned() }).await.map_err(|_| gone())??;
+        let (handle, registration) = (registered.handle, Some(Arc::new(registered)));
+        Ok(Asa { handle, grasp: self.clone(), _registration: registration })
     }
 
     /// The calls of an ASA under a handle given elsewhere; an unknown handle makes every call fail with `#06`.
@@ -195,23 +195,12 @@ fn fnv(name: &str) -> u16 {
     ((hash >> 16) ^ (hash & 0xffff)) as u16
 }
 
-struct AsaGuard {
-    handle: AsaHandle,
-    node: Addr<Node>,
-}
-
-impl Drop for AsaGuard {
-    fn drop(&mut self) {
-        self.node.do_send(node::Gone { asa: self.handle });
-    }
-}
-
 /// A registered ASA: everything that RFC 8991 lets it do.
 #[derive(Clone)]
 pub struct Asa {
     handle: AsaHandle,
     grasp: Grasp,
-    _registration: Option<Arc<AsaGuard>>,
+    _registration: Option<Arc<node::Registered>>,
 }
 
 /// What a request or a step led to; a decline is the error `#01`.
@@ -312,8 +301,7 @@ impl Asa {
         // No value is asked for yet; null is understood also by peers that cannot do without one (T-48).
         let (asa, objective) = (self.handle, objective.clone().with_value(Value::null()));
         let call = node::Discover { asa, objective, timeout, minimum_ttl, scope, direct_only };
-        let (request, found) = self.call(call).await?;
-        let _question = QuestionGuard { request, discovery: self.grasp.discovery.clone() };
+        let (_asking, found) = self.call(call).await?;
         found.await.map_err(|_| gone())
     }
 
@@ -366,8 +354,7 @@ impl Asa {
     /// Looks for anyone who supports the objective, until there is one or the time is up.
     async fn find_first(&self, objective: &Objective, deadline: Instant) -> Result<Found, Error> {
         let left = deadline.saturating_duration_since(Instant::now());
-        let patience = left.max(DISCOVERY_UNIT).min(left);
-        self.find(objective, patience, None, Scope::First, false).await
+        self.find(objective, left, None, Scope::First, false).await
     }
 
     async fn request_any(
@@ -588,21 +575,9 @@ fn target(peer: &AsaLocator) -> Option<Target> {
     }
 }
 
-/// Cancels a question whose asker has gone.
-struct QuestionGuard {
-    request: u64,
-    discovery: Addr<Discovery>,
-}
-
-impl Drop for QuestionGuard {
-    fn drop(&mut self) {
-        self.discovery.do_send(discovery::Feed(Input::Cancel { request: self.request }));
-    }
-}
-
 /// An open negotiation (RFC 8991 §2.3.2.8). Dropping it declines, if it is not over.
 pub struct Session {
-    actor: Addr<SessionActor>,
+    actor: Held,
     session_id: SessionId,
     peer: Option<SocketAddr>,
     objective: Objective,
@@ -647,8 +622,8 @@ impl Session {
         let (reply, outcome) = oneshot::channel();
         let waits = matches!(call, Call::Request { .. } | Call::Step { .. });
         // A caller that goes away while it waits for the peer gives the session up.
-        let guard = AbandonGuard { actor: &self.actor, armed: waits };
-        self.actor.send(Ask { call, reply }).await.map_err(|_| Error::from(ErrorCode::NoSession))?;
+        let guard = AbandonGuard { actor: &self.actor.0, armed: waits };
+        self.actor.0.send(Ask { call, reply }).await.map_err(|_| Error::from(ErrorCode::NoSession))?;
         let outcome = outcome.await.map_err(|_| Error::from(ErrorCode::NoSession));
         guard.disarm();
         outcome?
@@ -746,11 +721,5 @@ impl Drop for AbandonGuard<'_> {
         if self.armed {
             self.actor.do_send(Abandon);
         }
-    }
-}
-
-impl Drop for Session {
-    fn drop(&mut self) {
-        self.actor.do_send(Abandon);
     }
 }

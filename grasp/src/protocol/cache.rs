@@ -88,6 +88,9 @@ impl DiscoveryCache {
     pub fn remove(&mut self, name: &str, locator: &Locator) {
         if let Some(list) = self.entries.get_mut(name) {
             list.retain(|entry| entry.locator != *locator);
+            if list.is_empty() {
+                self.entries.remove(name);
+            }
         }
     }
 

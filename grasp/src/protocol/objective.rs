@@ -58,6 +58,14 @@ pub struct Announcement {
     pub rapid: Option<(Rapid, Objective)>,
 }
 
+impl Flags {
+    /// The bits that RFC 8990 §2.10.2 assigns; the others are never sent by this node (T-09).
+    #[must_use]
+    pub fn assigned(self) -> Self {
+        Self(self.0 & (Self::DISC.0 | Self::NEG.0 | Self::SYNCH.0 | Self::NEG_DRY.0))
+    }
+}
+
 impl Objective {
     /// A discovery objective: no value, default loop count.
     #[must_use]
@@ -93,6 +101,12 @@ impl Objective {
     #[must_use]
     pub fn with_value(self, value: Value) -> Self {
         Self { value: Some(value), ..self }
+    }
+
+    /// The same objective without flags that this node must not send.
+    #[must_use]
+    pub(super) fn with_assigned_flags(self) -> Self {
+        Self { flags: self.flags.assigned(), ..self }
     }
 
     /// Tells whether it may be negotiated.

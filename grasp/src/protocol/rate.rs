@@ -25,7 +25,7 @@ impl Bucket {
     /// Tells whether a token is there, without taking it.
     #[must_use]
     pub fn has_token(&self, now: Time) -> bool {
-        self.full_at.since(now) + self.interval <= self.interval * self.burst
+        self.full_at.since(now).saturating_add(self.interval) <= self.interval.saturating_mul(self.burst)
     }
 
     /// Tells whether nothing has been taken lately.

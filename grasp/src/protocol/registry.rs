@@ -1,7 +1,7 @@
 //! Which ASA holds which objective (RFC 8991 §2.3.3).
 
 use super::{Announcement, AsaHandle, Rapid};
-use crate::constants::DEFAULT_RESPONSE_TTL;
+use crate::constants::{DEFAULT_RESPONSE_TTL, GRASP_DEF_MAX_SIZE};
 use crate::error::{Error, ErrorCode};
 use crate::wire::{Objective, Value};
 use serde::{Deserialize, Serialize};
@@ -49,7 +49,7 @@ impl Default for Registration {
             overlap: false,
             local: false,
             rapid: Rapid::Off,
-            message_size: crate::constants::GRASP_DEF_MAX_SIZE,
+            message_size: GRASP_DEF_MAX_SIZE,
         }
     }
 }
@@ -141,7 +141,8 @@ impl Registry {
     /// # Errors
     ///
     /// `#06`, `#08` both negotiation and synchronization, `#09` dry run without negotiation, `#11` full, `#12` already
-    /// registered without agreed overlap, `#03` for an empty name, a loop count of 0 or a name that is not allowed here.
+    /// registered without agreed overlap, `#03` for an empty name, a loop count of 0, flags that no RFC assigns, a message
+    /// size below the default or a name that is not allowed here.
     pub fn register_objective(
         &mut self,
         handle: AsaHandle,
@@ -151,6 +152,10 @@ impl Registry {
         self.name(handle)?;
         check_kind(objective)?;
         let name = &objective.name;
+        if registration.message_size < GRASP_DEF_MAX_SIZE {
+            let detail = format!("{name}: every node takes messages of {GRASP_DEF_MAX_SIZE} bytes");
+            return Err(Error::new(ErrorCode::Unspecified, detail));
+        }
         if is_experimental(name) && !self.limits.experimental {
             let detail = format!("{name} is for experiments only; allow it with experimental_objectives");
             return Err(Error::new(ErrorCode::Unspecified, detail));
@@ -302,6 +307,8 @@ fn check_kind(objective: &Objective) -> Result<(), Error> {
         Err(Error::new(ErrorCode::NotBoth, name))
     } else if objective.is_dry_run() && !objective.is_negotiable() {
         Err(Error::new(ErrorCode::NotDry, name))
+    } else if objective.flags != objective.flags.assigned() {
+        Err(Error::new(ErrorCode::Unspecified, format!("{name}: flags {} are not assigned", objective.flags.0)))
     } else if objective.loop_count == 0 {
         Err(Error::new(ErrorCode::Unspecified, format!("{name}: a loop count is 1 to 255")))
     } else {

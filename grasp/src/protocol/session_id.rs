@@ -24,6 +24,16 @@ pub enum Maker {
     Peer(IpAddr, u32),
 }
 
+impl Maker {
+    /// The same peer, whether its IPv4 address came mapped into IPv6 or not.
+    fn canonical(self) -> Self {
+        match self {
+            Self::Us | Self::Itself => self,
+            Self::Peer(address, scope) => Self::Peer(address.to_canonical(), scope),
+        }
+    }
+}
+
 /// The ids that are active, and those that were.
 pub struct SessionIds {
     draw: Box<dyn FnMut() -> u32>,
@@ -58,7 +68,8 @@ impl SessionIds {
             }
         }
         // Only a generator that repeats itself comes here; the lowest free id is still unique.
-        let id = (1..=u32::MAX).find(|id| !self.active.contains_key(id)).unwrap_or(u32::MAX);
+        let free = |id: &u32| !self.active.contains_key(id) && !self.recent.contains_key(id);
+        let id = (1..=u32::MAX).find(free).unwrap_or(u32::MAX);
         self.active.entry(id).or_default().insert(Maker::Us);
         id
     }
@@ -69,7 +80,7 @@ impl SessionIds {
     /// different initiators are different sessions (RFC 8990 §2.7 read with §2.8.6, T-10).
     pub fn accept(&mut self, id: SessionId, peer: Maker) -> bool {
         let makers = self.active.entry(id).or_default();
-        let free = (peer == Maker::Itself || !makers.contains(&Maker::Us)) && makers.insert(peer);
+        let free = (peer == Maker::Itself || !makers.contains(&Maker::Us)) && makers.insert(peer.canonical());
         self.clashes += u64::from(!free);
         free
     }
@@ -77,7 +88,7 @@ impl SessionIds {
     /// Ends a session; its id goes to the recent ones.
     pub fn release(&mut self, now: Time, id: SessionId, maker: Maker) {
         let Some(makers) = self.active.get_mut(&id) else { return };
-        if !makers.remove(&maker) {
+        if !makers.remove(&maker.canonical()) {
             return;
         }
         if makers.is_empty() {
@@ -85,9 +96,9 @@ impl SessionIds {
         }
         self.forget(now);
         if self.order.len() >= RECENT_MAX
-            && let Some((_, oldest)) = self.order.pop_front()
+            && let Some((until, oldest)) = self.order.pop_front()
         {
-            self.recent.remove(&oldest);
+            self.forget_one(until, oldest);
         }
         self.recent.insert(id, now + RECENT);
         self.order.push_back((now + RECENT, id));
@@ -102,9 +113,14 @@ impl SessionIds {
     fn forget(&mut self, now: Time) {
         while let Some((until, id)) = self.order.front().copied().filter(|(until, _)| *until <= now) {
             self.order.pop_front();
-            if self.recent.get(&id) == Some(&until) {
-                self.recent.remove(&id);
-            }
+            self.forget_one(until, id);
+        }
+    }
+
+    /// An id that was released again since then stays.
+    fn forget_one(&mut self, until: Time, id: SessionId) {
+        if self.recent.get(&id) == Some(&until) {
+            self.recent.remove(&id);
         }
     }
 }

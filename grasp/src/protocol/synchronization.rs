@@ -16,6 +16,8 @@ pub struct Synchronization {
     connected: bool,
     deadline: Option<Time>,
     over: bool,
+    /// Why it ended before it was asked for anything.
+    failure: Option<Error>,
     outputs: VecDeque<Output>,
 }
 
@@ -31,13 +33,16 @@ impl Synchronization {
             connected: false,
             deadline: None,
             over: false,
+            failure: None,
             outputs: VecDeque::new(),
         }
     }
 
     fn end(&mut self, result: Result<Outcome, Error>) {
-        if let Some(id) = self.pending.take() {
-            self.outputs.push_back(Output::Reply(id, result));
+        match self.pending.take() {
+            Some(id) => self.outputs.push_back(Output::Reply(id, result)),
+            None if !self.over => self.failure = result.err(),
+            None => {}
         }
         self.deadline = None;
         if !std::mem::replace(&mut self.over, true) {
@@ -49,6 +54,21 @@ impl Synchronization {
         self.end(Err(Error::new(code, detail)));
     }
 
+    fn prepare(&self, objective: Objective) -> Result<Vec<u8>, Error> {
+        if !objective.is_synchronizable() || objective.name != self.name {
+            return Err(Error::new(ErrorCode::NotSynchronizable, objective.name));
+        }
+        // A request carries no value of its own (RFC 8990 §2.10.3, T-48).
+        let objective = Objective { value: Some(Value::null()), ..objective.with_assigned_flags() };
+        let bytes = Message::RequestSynchronization { session_id: self.config.session_id, objective }.encode();
+        let limit = self.config.message_size;
+        if bytes.len() > limit {
+            let detail = format!("the message has {} bytes; {limit} are allowed", bytes.len());
+            return Err(Error::new(ErrorCode::Unspecified, detail));
+        }
+        Ok(bytes)
+    }
+
     fn ask(&mut self) {
         if self.connected
             && let Some(bytes) = self.request.take()
@@ -58,7 +78,7 @@ impl Synchronization {
     }
 
     fn received(&mut self, message: Message) {
-        if matches!(message, Message::Noop) {
+        if matches!(message, Message::Noop) || self.over {
             return;
         }
         if message.session_id() != Some(self.config.session_id) {
@@ -86,15 +106,20 @@ impl Machine for Synchronization {
         self.wake(now);
         match input {
             Input::Call(id, Call::Request { objective, timeout }) if self.pending.is_none() && !self.over => {
-                // A request carries no value of its own (RFC 8990 §2.10.3, T-48).
-                let objective = Objective { value: Some(Value::null()), ..objective };
-                let session_id = self.config.session_id;
-                self.request = Some(Message::RequestSynchronization { session_id, objective }.encode());
                 self.pending = Some(id);
-                self.deadline = Some(now + timeout);
-                self.ask();
+                match self.prepare(objective) {
+                    Ok(bytes) => {
+                        self.request = Some(bytes);
+                        self.deadline = Some(now + timeout);
+                        self.ask();
+                    }
+                    Err(error) => self.end(Err(error)),
+                }
             }
-            Input::Call(id, _) => self.outputs.push_back(Output::Reply(id, Err(ErrorCode::NoSession.into()))),
+            Input::Call(id, _) => {
+                let error = self.failure.take().unwrap_or(ErrorCode::NoSession.into());
+                self.outputs.push_back(Output::Reply(id, Err(error)));
+            }
             Input::Connected => {
                 self.connected = true;
                 self.ask();
@@ -103,6 +128,9 @@ impl Machine for Synchronization {
                 self.fail(ErrorCode::SocketSynchronizationRequest, detail);
             }
             Input::Received(message) => self.received(message),
+            Input::Undecodable(error) if error.session_id.is_some_and(|id| id != self.config.session_id) => {
+                self.outputs.push_back(Output::Noted(Note::OtherSession));
+            }
             Input::Undecodable(error) if error.is_cbor_failure() || error.rule == Rule::TooLong => {
                 self.fail(ErrorCode::CborFail, error.to_string());
             }

@@ -2,6 +2,7 @@
 
 use super::Discovery;
 use super::event::Output;
+use crate::constants::GRASP_DEF_MAX_SIZE;
 use crate::protocol::cache::Entry;
 use crate::protocol::{Announcement, LinkId, Rapid, Time};
 use crate::wire::{Answer, Locator, Message, Objective, SessionId};
@@ -10,6 +11,8 @@ use std::time::Duration;
 
 /// Longest lifetime, in milliseconds, that is stated for a port that changes when the node restarts.
 const UNSTABLE_PORT_TTL: u32 = 30_000;
+/// Bytes of a response besides its locators, at most: arrays, type, session id, initiator, ttl, option number.
+const RESPONSE_HEAD: usize = 40;
 
 /// A discovery as it was heard.
 pub(super) struct Asked {
@@ -42,8 +45,11 @@ impl Discovery {
         let Asked { session_id, initiator, .. } = *asked;
         let mut objective = None;
         match &announcement.rapid {
-            Some((Rapid::Synch, objective)) if asked.objective.is_synchronizable() => {
-                return Some(Message::Synch { session_id, objective: objective.clone() });
+            Some((Rapid::Synch, current)) if asked.objective.is_synchronizable() && current.value.is_some() => {
+                let synch = Message::Synch { session_id, objective: current.clone() };
+                if synch.encode().len() <= GRASP_DEF_MAX_SIZE {
+                    return Some(synch);
+                }
             }
             Some((Rapid::Response, current)) => objective = Some(current.clone()),
             _ => {}
@@ -54,10 +60,16 @@ impl Discovery {
             None if !announcement.local && !self.config.settings.link_local_locators => return None,
             _ => link?.address,
         };
-        let ttl =
-            if self.topology.stable_port { announcement.ttl } else { announcement.ttl.clamp(1, UNSTABLE_PORT_TTL) };
+        let ttl = match announcement.ttl {
+            ttl if self.topology.stable_port => ttl,
+            // 0 means long (T-24).
+            0 => UNSTABLE_PORT_TTL,
+            ttl => ttl.min(UNSTABLE_PORT_TTL),
+        };
         let answer = Answer::Locators(vec![Locator::tcp(address.into(), self.topology.port)]);
-        Some(Message::Response { session_id, initiator, ttl, answer, objective })
+        let respond = |objective| Message::Response { session_id, initiator, ttl, answer: answer.clone(), objective };
+        let response = respond(objective);
+        Some(if response.encode().len() <= GRASP_DEF_MAX_SIZE { response } else { respond(None) })
     }
 
     /// Entries learned on the asking link are not told there (RFC 8990 §2.5.4.3, T-35).
@@ -66,12 +78,12 @@ impl Discovery {
         let told: Vec<_> =
             entries.into_iter().filter(|e| e.link != asked.link && self.divertible(&e.locator)).collect();
         let remaining = told.iter().map(|entry| entry.expires.since(now)).min()?;
-        let locators = told.into_iter().map(|entry: &Entry| entry.locator.clone()).collect();
+        let locators = dedup(told.into_iter().map(|entry: &Entry| entry.locator.clone()).collect());
         Some(Message::Response {
             session_id: asked.session_id,
             initiator: asked.initiator,
             ttl: divert_ttl(remaining),
-            answer: Answer::Divert(dedup(locators)),
+            answer: Answer::Divert(messagefuls(locators).into_iter().next()?),
             objective: None,
         })
     }
@@ -81,8 +93,14 @@ impl Discovery {
         match locator {
             Locator::Ipv6 { .. } => !locator.is_link_local(),
             Locator::Ipv4 { .. } => !locator.is_link_local() && !self.config.settings.internal_nat4,
-            Locator::Fqdn { name, .. } => !is_multicast_dns(name),
-            Locator::Uri { uri, .. } => !is_multicast_dns(uri_host(uri)),
+            Locator::Fqdn { name, .. } => !is_local_name(name),
+            Locator::Uri { uri, .. } => {
+                let host = uri_host(uri);
+                match host.parse::<IpAddr>() {
+                    Ok(address) => !address.is_loopback() && self.divertible(&Locator::tcp(address, 0)),
+                    Err(_) => !is_local_name(host),
+                }
+            }
         }
     }
 
@@ -109,14 +127,39 @@ pub(super) fn dedup(locators: Vec<Locator>) -> Vec<Locator> {
     kept
 }
 
-fn is_multicast_dns(name: &str) -> bool {
+/// Splits locators into as many responses as the largest message needs (RFC 8990 §2.8.3).
+pub(super) fn messagefuls(locators: Vec<Locator>) -> Vec<Vec<Locator>> {
+    let room = GRASP_DEF_MAX_SIZE - RESPONSE_HEAD;
+    let mut parts: Vec<Vec<Locator>> = Vec::new();
+    let mut left = 0;
+    for locator in locators {
+        let size = locator.encode().len();
+        match parts.last_mut() {
+            Some(part) if size <= left => part.push(locator),
+            _ if size > room => continue,
+            _ => {
+                parts.push(vec![locator]);
+                left = room;
+            }
+        }
+        left -= size;
+    }
+    parts
+}
+
+/// A name of multicast DNS, or of the node that reads it.
+fn is_local_name(name: &str) -> bool {
     let name = name.trim_end_matches('.').to_ascii_lowercase();
-    name == "local" || name.ends_with(".local")
+    let top = name.rsplit('.').next().unwrap_or_default();
+    top == "local" || top == "localhost"
 }
 
 fn uri_host(uri: &str) -> &str {
     let authority = uri.split_once("://").map_or(uri, |(_, rest)| rest);
     let authority = authority.split(['/', '?', '#']).next().unwrap_or_default();
     let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-    if host.starts_with('[') { host } else { host.split(':').next().unwrap_or_default() }
+    match host.strip_prefix('[') {
+        Some(literal) => literal.split([']', '%']).next().unwrap_or_default(),
+        None => host.split(':').next().unwrap_or_default(),
+    }
 }

@@ -2,9 +2,9 @@
 
 use super::Discovery;
 use super::event::{Found, Output, Question, Scope};
-use crate::constants::{DISCOVERY_UNIT, LONG_TTL};
+use crate::constants::{DISCOVERY_UNIT, LONG_TTL, MAX_MULTICAST_SIZE};
 use crate::protocol::cache::Entry;
-use crate::protocol::seen::{Origin, origin};
+use crate::protocol::seen::Origin;
 use crate::protocol::{AsaLocator, LinkId, Time};
 use crate::wire::{Answer, Locator, Message, Objective, SessionId};
 use std::collections::BTreeSet;
@@ -83,11 +83,15 @@ impl Discovery {
         let Some(session_id) = running.question.session_ids.get(running.tries).copied() else { return };
         for link in &self.topology.links {
             let initiator = IpAddr::V6(self.topology.initiator(link));
-            let key = origin(session_id, initiator, link.id);
+            let objective = running.question.objective.clone().with_assigned_flags();
+            let bytes = Message::Discovery { session_id, initiator, objective }.encode();
+            if bytes.len() > MAX_MULTICAST_SIZE {
+                self.counters.too_long += 1;
+                continue;
+            }
+            let key = everywhere(session_id, initiator);
             self.own.insert(now, key);
             running.sent.insert(key);
-            let objective = running.question.objective.clone();
-            let bytes = Message::Discovery { session_id, initiator, objective }.encode();
             self.outputs.push_back(Output::Multicast { link: link.id, bytes });
         }
         let unit = DISCOVERY_UNIT * u32::from(running.question.objective.loop_count.max(1));
@@ -98,7 +102,7 @@ impl Discovery {
 
     /// Takes a response to one of our questions; tells whether it was one.
     pub(super) fn response(&mut self, now: Time, response: &Response) -> bool {
-        let key = origin(response.session_id, response.initiator, response.link);
+        let key = everywhere(response.session_id, response.initiator);
         let Some(running) = self.running.values_mut().find(|running| running.sent.contains(&key)) else { return false };
         if running.question.direct_only && response.is_divert() {
             return true;
@@ -125,6 +129,9 @@ impl Discovery {
         let diverted = response.is_divert();
         let mut usable = false;
         for locator in response.answer.locators() {
+            if self.is_own(locator, response.link) {
+                continue;
+            }
             if !self.trusts(locator, diverted) {
                 self.counters.distrusted += 1;
                 continue;
@@ -138,7 +145,7 @@ impl Discovery {
     }
 
     /// A link-local address in a divert, and an address outside the domain, are not believed (RFC 8990 §2.9.5.1, §3).
-    fn trusts(&self, locator: &Locator, diverted: bool) -> bool {
+    pub(super) fn trusts(&self, locator: &Locator, diverted: bool) -> bool {
         match locator.address() {
             Some(_) if locator.is_link_local() => !diverted,
             Some(IpAddr::V6(address)) => {
@@ -146,9 +153,16 @@ impl Discovery {
                 let differing = u128::from(address) ^ u128::from(prefix);
                 usable_unicast(address) && differing.leading_zeros() >= u32::from(length)
             }
-            Some(IpAddr::V4(address)) => !address.is_unspecified() && !address.is_multicast(),
+            Some(IpAddr::V4(address)) => !address.is_unspecified() && !address.is_multicast() && !address.is_loopback(),
             None => true,
         }
+    }
+
+    /// This node's own port, told back by a neighbour that remembers it; own ASAs are found without the network.
+    fn is_own(&self, locator: &Locator, link: LinkId) -> bool {
+        let own = [self.topology.global, self.topology.link(link).map(|link| link.address)];
+        locator.port() == Some(self.topology.port)
+            && locator.address().is_some_and(|address| own.into_iter().flatten().any(|v6| address == v6))
     }
 
     /// M_SYNCH in place of a response (RFC 8990 §2.5.6.3); a plain response that came first wins.
@@ -209,6 +223,12 @@ impl Discovery {
         let cached = entries.iter().copied().filter(direct).map(Entry::asa_locator);
         Found { locators: own.into_iter().chain(cached).collect(), rapid: running.rapid.clone() }
     }
+}
+
+/// The key of a discovery, the same on every link, so that one from a link-local initiator that comes back over
+/// another link is known again.
+pub(super) fn everywhere(session_id: SessionId, initiator: IpAddr) -> Origin {
+    (session_id, initiator, 0)
 }
 
 fn usable_unicast(address: Ipv6Addr) -> bool {

@@ -1,10 +1,12 @@
 //! What the discovery core hears and says.
 
+use crate::constants::MAX_MULTICAST_SIZE;
+use crate::error::{Error, ErrorCode};
 use crate::protocol::rate::RelayRate;
 use crate::protocol::{Announcement, AsaHandle, AsaLocator, LinkId, Topology};
 use crate::wire::{Locator, Message, Objective, SessionId};
 use serde::{Deserialize, Serialize};
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 /// Settings that do not change while the node runs.
@@ -44,7 +46,7 @@ pub struct DiscoverySettings {
     /// The operator runs IPv4 address translation inside, so IPv4 locators stay out of diverts (RFC 8990 §2.9.5.2).
     pub internal_nat4: bool,
     /// First address and length of the domain; other global addresses are not believed (RFC 8990 §3).
-    pub domain: Option<(std::net::Ipv6Addr, u8)>,
+    pub domain: Option<(Ipv6Addr, u8)>,
 }
 
 impl Default for DiscoverySettings {
@@ -82,6 +84,27 @@ pub struct Question {
     pub scope: Scope,
     /// Ignore diverts (RFC 8990 §2.9.2).
     pub direct_only: bool,
+}
+
+impl Question {
+    /// Tells whether the question can be asked at all.
+    ///
+    /// # Errors
+    ///
+    /// `#03` for a loop count of 0, or an objective too long for a multicast (RFC 8990 §2.5.3).
+    pub fn check(&self) -> Result<(), Error> {
+        let objective = self.objective.clone();
+        if objective.loop_count == 0 {
+            return Err(Error::new(ErrorCode::Unspecified, format!("{}: a loop count is 1 to 255", objective.name)));
+        }
+        let initiator = Ipv6Addr::UNSPECIFIED.into();
+        let size = Message::Discovery { session_id: SessionId::MAX, initiator, objective }.encode().len();
+        if size > MAX_MULTICAST_SIZE {
+            let detail = format!("{size} bytes; a discovery holds at most {MAX_MULTICAST_SIZE}");
+            return Err(Error::new(ErrorCode::Unspecified, detail));
+        }
+        Ok(())
+    }
 }
 
 /// What a question found.
@@ -192,6 +215,9 @@ pub struct DiscoveryCounters {
     pub unanswerable: u64,
     pub distrusted: u64,
     pub relays_full: u64,
+    pub answers_full: u64,
+    pub too_long: u64,
     pub relays_refused: u64,
     pub cache_evicted: u64,
+    pub seen_evicted: u64,
 }

@@ -57,8 +57,12 @@ impl Discovery {
     /// What has been counted so far.
     #[must_use]
     pub fn counters(&self) -> DiscoveryCounters {
-        let cache = self.cache.evicted;
-        DiscoveryCounters { relays_refused: self.limiter.refused, cache_evicted: cache, ..self.counters.clone() }
+        DiscoveryCounters {
+            relays_refused: self.limiter.refused,
+            cache_evicted: self.cache.evicted,
+            seen_evicted: self.own.evicted + self.seen.evicted,
+            ..self.counters.clone()
+        }
     }
 
     /// The cache, for status and tests.
@@ -70,7 +74,7 @@ impl Discovery {
     fn heard(&mut self, now: Time, link: LinkId, source: SocketAddr, raw: &[u8], message: Message) {
         match message {
             Message::Discovery { session_id, initiator, objective } => {
-                let origin = super::seen::origin(session_id, initiator, link);
+                let origin = ask::everywhere(session_id, initiator);
                 if self.own.contains(now, &origin) {
                     self.counters.own_heard += 1;
                     return;
@@ -78,6 +82,12 @@ impl Discovery {
                 // A discovery by unicast comes on no link.
                 if link != 0 && self.topology.link(link).is_none() {
                     self.counters.unexpected += 1;
+                    return;
+                }
+                // What has been passed on and comes back by another way is not answered from what has been learned since:
+                // the answer would only travel round to the relay that gave it.
+                if self.seen.contains(now, &origin) && !self.local.contains_key(&objective.name) {
+                    self.counters.duplicates += 1;
                     return;
                 }
                 let asked = answer::Asked { session_id, initiator, objective, link, source };

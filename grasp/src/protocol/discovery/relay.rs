@@ -1,15 +1,18 @@
 //! Relaying discoveries and passing the answers back (RFC 8990 §2.5.4.4).
 
 use super::Discovery;
-use super::answer::{Asked, dedup, divert_ttl};
-use super::ask::Response;
+use super::answer::{Asked, dedup, divert_ttl, messagefuls};
+use super::ask::{Response, everywhere};
 use super::event::Output;
-use crate::constants::DISCOVERY_UNIT;
+use crate::constants::{DISCOVERY_UNIT, MAX_MULTICAST_SIZE};
 use crate::protocol::seen::Origin;
 use crate::protocol::{LinkId, Time};
 use crate::wire::{Answer, Locator, Message, with_loop_count};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+
+/// Locators passed back for one relayed discovery.
+const TOLD_MAX: usize = 1_000;
 
 /// A discovery that was passed on and whose answers are awaited.
 #[derive(Debug)]
@@ -43,6 +46,10 @@ impl Discovery {
             return;
         }
         let Ok(bytes) = with_loop_count(raw, loop_count) else { return };
+        if bytes.len() > MAX_MULTICAST_SIZE {
+            self.counters.too_long += 1;
+            return;
+        }
         if !self.limiter.admit(now, asked.link, asked.source.ip()) {
             return;
         }
@@ -59,28 +66,27 @@ impl Discovery {
 
     /// Passes an answer back as a divert, at once; tells whether it belonged to a relayed discovery.
     pub(super) fn forward(&mut self, now: Time, response: &Response) -> bool {
-        // The answer comes on another link than the question, so the link is not part of what identifies it.
-        let (id, initiator) = (response.session_id, response.initiator);
-        let mut matching = self.relayed.range((id, initiator, 0)..=(id, initiator, LinkId::MAX));
-        let Some((key, relayed)) = matching.next() else { return false };
-        let (key, name) = (*key, relayed.name.clone());
+        let (session_id, initiator) = (response.session_id, response.initiator);
+        let key = everywhere(session_id, initiator);
+        let Some(name) = self.relayed.get(&key).map(|relayed| relayed.name.clone()) else { return false };
         self.learn(now, &name, response);
-        let usable = response.answer.locators().iter().filter(|locator| self.divertible(locator)).cloned().collect();
+        let diverted = response.is_divert();
+        let passable = |locator: &&Locator| self.divertible(locator) && self.trusts(locator, diverted);
+        let usable = response.answer.locators().iter().filter(passable).cloned().collect();
         let Some(relayed) = self.relayed.get_mut(&key) else { return false };
-        let news: Vec<_> = dedup(usable).into_iter().filter(|locator| relayed.told.insert(locator.clone())).collect();
-        if news.is_empty() {
-            return true;
-        }
-        self.counters.forwarded += 1;
-        let message = Message::Response {
-            session_id: response.session_id,
-            initiator: response.initiator,
-            ttl: divert_ttl(response.lifetime()),
-            answer: Answer::Divert(news),
-            objective: None,
-        };
+        let mut news = dedup(usable);
+        news.retain(|locator| !relayed.told.contains(locator));
+        let room = TOLD_MAX - relayed.told.len();
+        self.counters.answers_full += u64::from(news.len() > room);
+        news.truncate(room);
+        relayed.told.extend(news.iter().cloned());
         let (link, to) = (relayed.link, relayed.source);
-        self.outputs.push_back(Output::Respond { link, to, bytes: message.encode() });
+        for locators in messagefuls(news) {
+            self.counters.forwarded += 1;
+            let (ttl, answer) = (divert_ttl(response.lifetime()), Answer::Divert(locators));
+            let message = Message::Response { session_id, initiator, ttl, answer, objective: None };
+            self.outputs.push_back(Output::Respond { link, to, bytes: message.encode() });
+        }
         true
     }
 

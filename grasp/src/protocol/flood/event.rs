@@ -111,4 +111,6 @@ pub struct FloodCounters {
     pub too_often: u64,
     pub relays_refused: u64,
     pub evicted: u64,
+    pub too_long: u64,
+    pub seen_evicted: u64,
 }

@@ -11,8 +11,8 @@ use super::seen::{Seen, origin};
 use super::{LinkId, LinkInfo, Machine, Time, Topology};
 use crate::constants::MAX_MULTICAST_SIZE;
 use crate::error::{Error, ErrorCode};
-use crate::wire::{Locator, Message, Objective, SessionId, TaggedObjective, with_loop_count};
-use std::collections::{BTreeMap, VecDeque};
+use crate::wire::{Locator, Message, Objective, SessionId, TaggedObjective, Value, with_loop_count};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// Objectives whose flooding rate is tracked; the registry bounds how many there are.
@@ -56,8 +56,12 @@ impl Flood {
     /// What has been counted so far.
     #[must_use]
     pub fn counters(&self) -> FloodCounters {
-        let (relays_refused, evicted) = (self.limiter.refused, self.store.evicted);
-        FloodCounters { relays_refused, evicted, ..self.counters.clone() }
+        FloodCounters {
+            relays_refused: self.limiter.refused,
+            evicted: self.store.evicted,
+            seen_evicted: self.seen.evicted,
+            ..self.counters.clone()
+        }
     }
 
     fn heard(&mut self, now: Time, link: LinkId, source: SocketAddr, raw: &[u8], message: Message) {
@@ -100,10 +104,17 @@ impl Flood {
     fn relay(&mut self, now: Time, link: LinkId, source: SocketAddr, raw: &[u8], loop_count: u8) {
         let others: Vec<LinkId> = self.topology.links.iter().map(|l| l.id).filter(|id| *id != link).collect();
         let Some(left) = loop_count.checked_sub(1).filter(|left| *left > 0) else { return };
-        if others.is_empty() || !self.config.relay || !self.limiter.admit(now, link, source.ip()) {
+        if others.is_empty() || !self.config.relay {
             return;
         }
         let Ok(bytes) = with_loop_count(raw, left) else { return };
+        if bytes.len() > MAX_MULTICAST_SIZE {
+            self.counters.too_long += 1;
+            return;
+        }
+        if !self.limiter.admit(now, link, source.ip()) {
+            return;
+        }
         self.counters.relayed += 1;
         for link in others {
             self.outputs.push_back(Output::Multicast { link, bytes: bytes.clone() });
@@ -166,7 +177,9 @@ impl Flood {
             }
             other => other.clone(),
         };
-        let mut objective = objective.clone();
+        let mut objective = objective.clone().with_assigned_flags();
+        // Only a discovery objective has no value (RFC 8990 §2.10.3).
+        objective.value.get_or_insert_with(Value::null);
         if link_only {
             objective.loop_count = 1;
         }
@@ -178,14 +191,15 @@ impl Flood {
             self.pace.retain(|_, bucket| !bucket.is_full(now));
         }
         let (interval, burst) = (self.config.interval, self.config.burst);
-        for (objective, _) in objectives {
-            let bucket = self.pace.entry(objective.name.clone()).or_insert_with(|| Bucket::new(interval, burst));
-            if !bucket.take(now) {
-                self.counters.too_often += 1;
-                let detail =
-                    format!("{} is flooded too often; on average every {interval:?} is allowed", objective.name);
-                return Err(Error::new(ErrorCode::Unspecified, detail));
-            }
+        // One flood is one datagram on each link, however many tags a name has in it.
+        let names: BTreeSet<&str> = objectives.iter().map(|(objective, _)| objective.name.as_str()).collect();
+        if let Some(name) = names.iter().find(|name| self.pace.get(**name).is_some_and(|b| !b.has_token(now))) {
+            self.counters.too_often += 1;
+            let detail = format!("{name} is flooded too often; on average every {interval:?} is allowed");
+            return Err(Error::new(ErrorCode::Unspecified, detail));
+        }
+        for name in names {
+            self.pace.entry(name.to_owned()).or_insert_with(|| Bucket::new(interval, burst)).take(now);
         }
         Ok(())
     }
@@ -237,7 +251,7 @@ impl Machine for Flood {
                 let result = self.flood(now, session_id, ttl, &objectives);
                 self.outputs.push_back(Output::Sent { request, result });
             }
-            Input::Expire(flooded) => self.store.remove(&flooded),
+            Input::Expire(flooded) => self.store.expire(&flooded),
         }
     }
 

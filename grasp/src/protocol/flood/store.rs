@@ -90,7 +90,15 @@ impl FloodStore {
         self.entries.is_empty()
     }
 
-    pub(super) fn remove(&mut self, flooded: &Flooded) {
+    /// Forgets the copy unless a newer value has taken its place.
+    pub(super) fn expire(&mut self, flooded: &Flooded) {
+        let held = self.entries.get(&flooded.objective.name).and_then(|c| c.get(&tag(flooded.locator.as_ref())));
+        if held.is_some_and(|held| held.objective.value == flooded.objective.value) {
+            self.remove(flooded);
+        }
+    }
+
+    fn remove(&mut self, flooded: &Flooded) {
         let name = &flooded.objective.name;
         if let Some(copies) = self.entries.get_mut(name) {
             copies.remove(&tag(flooded.locator.as_ref()));

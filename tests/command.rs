@@ -305,7 +305,7 @@ fn a_network_is_asked_and_told_by_hand() {
         let hosts = lab.lan(2);
         let _bank = briggs(&hosts[0], "e0");
         let run = |args: &[&str]| {
-            let child = start(&hosts[1], &[args, &["--interface", "e0", "--timeout", "1500"]].concat());
+            let child = start(&hosts[1], &[args, &["--interface", "e0", "--timeout", "700"]].concat());
             let code = child.finish(BOUND).code();
             (code, written(&child, Stream::Stdout) + &written(&child, Stream::Stderr))
         };
@@ -326,7 +326,7 @@ fn a_network_is_asked_and_told_by_hand() {
         assert!(code == Some(1) && out.starts_with("asa: Not flooded and no reply"), "{out}");
 
         let watch = |json: &[&str]| {
-            start(&hosts[0], &[&["get-flood", "EX4", "--interface", "e0", "--timeout", "4000"], json].concat())
+            start(&hosts[0], &[&["get-flood", "EX4", "--interface", "e0", "--timeout", "2500"], json].concat())
         };
         let (text, json) = (watch(&[]), watch(&["--json"]));
         // The watchers say nothing before they hear something, so they are told until they do.

@@ -224,11 +224,11 @@ fn registrations_vanish_with_the_node() {
 
 /// The last negotiation that ended at each instance.
 fn endings(world: &World) -> Vec<(String, Ending, Option<String>)> {
-    let ended = |event| match event {
-        Event::NegotiationEnded { asa, outcome, reason, session_id: Some(_), peer: Some(_), .. } => {
-            Some((asa, outcome, reason))
-        }
-        _ => None,
+    let ended = |event| {
+        let Event::NegotiationEnded { asa, outcome, reason, session_id: Some(_), peer: Some(_), .. } = event else {
+            return None;
+        };
+        Some((asa, outcome, reason))
     };
     world.log().into_iter().filter_map(ended).collect()
 }

@@ -351,7 +351,7 @@ fn bad_answers() -> Vec<(&'static str, Vec<u8>, ErrorCode, bool)> {
         ("a giant string", msg::hex(&format!("83 05 {sid} 5b 7fffffffffffffff")), CborFail, false),
         ("a giant array", msg::hex(&format!("83 05 {sid} 9b 7fffffffffffffff 00")), CborFail, false),
         ("deep nesting", [msg::hex(&format!("83 05 {sid}")), vec![0x81; 10_000]].concat(), CborFail, false),
-        ("a broken name", objective(msg::hex("84 62c328 03 05 01")), InvalidNegotiate, true),
+        ("a broken name", objective(msg::hex("84 62c328 03 05 01")), CborFail, false),
         // A foreign option after a valid one is dropped (G-FRM-05).
         ("a decline and a foreign option", msg::hex(&format!("84 06 {sid} 811866 8118c8")), Declined, false),
         (
@@ -380,7 +380,7 @@ fn a_bad_answer_fails_the_negotiation_with_its_code() {
             }
             let before = Instant::now();
             conn.send(&bytes);
-            let error = answer.wait(SOON).expect_err(what);
+            let error = answer.wait(SOON * 2).expect_err(what);
             assert_eq!(error.code, expected, "{what}: {error}");
             assert!(before.elapsed() < Duration::from_secs(1), "{what}");
             let (said, end) = conn.recv_to_end(4096, SOON);

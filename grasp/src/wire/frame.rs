@@ -98,6 +98,10 @@ impl Framer {
                 },
             };
             if let Some(open) = opened {
+                // Each item takes a byte at least, so a larger count cannot end within the limit.
+                if matches!(open, Open::Items(count) if count > self.limits.size.saturating_sub(next)) {
+                    return Err(DecodeError::new(Rule::TooLong, self.limits.size));
+                }
                 if self.open.len() >= self.limits.depth {
                     return Err(DecodeError::new(Rule::TooDeep, self.at));
                 }

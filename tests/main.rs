@@ -8,4 +8,5 @@
 
 mod lab;
 mod lab_works;
+mod network;
 mod sessions;

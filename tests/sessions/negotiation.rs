@@ -382,12 +382,14 @@ fn a_bad_answer_fails_the_negotiation_with_its_code() {
             conn.send(&bytes);
             let error = answer.wait(SOON * 2).expect_err(what);
             assert_eq!(error.code, expected, "{what}: {error}");
+            assert_eq!(error.detail.contains("h'0101010101010101'"), what == "an invalid with content", "{error}");
             assert!(before.elapsed() < Duration::from_secs(1), "{what}");
             let (said, end) = conn.recv_to_end(4096, SOON);
             assert_ne!(end, Received::Silent, "{what}: still open");
             if invalid {
                 assert_eq!((type_of(&said), sid_of(&said)), (99, sid), "{what}");
-                assert!(said.len() <= 2048);
+                let content = msg::decode(&said).as_array().and_then(|a| a.get(2)?.as_text().map(str::len));
+                assert!(content.is_some_and(|len| (1..=256).contains(&len)), "{what}: no reason");
             } else {
                 assert!(said.is_empty(), "{what}: {}", msg::to_hex(&said));
             }

@@ -11,3 +11,4 @@ mod command;
 mod lab;
 mod lab_works;
 mod network;
+mod sessions;

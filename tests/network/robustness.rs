@@ -2,11 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::net::Ipv6Addr;
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use ciborium::Value;
-use grasp::Objective;
+use grasp::net::kernel::Kernel;
+use grasp::substrate::InsecureLab;
+use grasp::{Grasp, Objective, Registration};
 
 use super::{
     NAME, Running, SOON, answer, ask, assert_answered, assert_quiet_and_alive, config, disc, fields, head, number,
@@ -276,5 +279,46 @@ fn a_storm_of_floods_is_contained() {
         let bound = 50 + took.as_millis() / 40 + 5;
         assert!((50..=bound).contains(&(relayed as u128)), "{relayed} relayed in {took:?}");
         assert!(status.counters["flood_relays_refused"] > 500);
+    });
+}
+
+/// Set in the environment of this test's program when it runs as the node that it tests.
+const AS_NODE: &str = "ASA_LAB_AS_NODE";
+
+/// G-HA-12: a node needs no privilege; all capabilities are taken from the process before it starts.
+#[test]
+fn a_node_needs_no_privilege() {
+    if std::env::var_os(AS_NODE).is_some() {
+        return be_a_node();
+    }
+    in_namespaces(|lab| {
+        let (n, peers) = star(lab, 1);
+        let program = std::env::current_exe().unwrap();
+        let command = n.command("setpriv").args(["--bounding-set=-all", "--inh-caps=-all", "--"]).arg(program);
+        let test = "network::robustness::a_node_needs_no_privilege";
+        let node = command.args(["--exact", test, "--nocapture"]).env(AS_NODE, "1").spawn();
+        node.wait_line("a node without capabilities", SOON);
+        assert_eq!(fields(&peers[0].hear(SOON, |_| true).bytes)[0], 1.into());
+        assert_answered(&peers[0], NAME);
+        node.wait_line("found: 0", SOON);
+    });
+}
+
+/// Runs a node in the network namespace of the process until it is killed.
+fn be_a_node() {
+    let status = std::fs::read_to_string("/proc/thread-self/status").unwrap();
+    assert!(status.contains("CapEff:\t0000000000000000"), "{status}");
+    actix::System::new().block_on(async {
+        let grasp = Grasp::start(config("n"), Arc::new(Kernel::new()), Arc::new(InsecureLab)).unwrap();
+        let asa = grasp.register_asa("A").await.unwrap();
+        let registration = Registration { discoverable: true, ..Registration::default() };
+        asa.register_objective(&Objective::negotiation(NAME), registration).await.unwrap();
+        while grasp.status().await.unwrap().links.is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        println!("a node without capabilities");
+        let found = asa.discover(&Objective::negotiation("32473:other"), Duration::from_millis(100), None).await;
+        println!("found: {}", found.unwrap().len());
+        tokio::time::sleep(SOON).await;
     });
 }

@@ -16,7 +16,7 @@ const REFUSED: u8 = 2;
 /// `out` as one object.
 pub(crate) fn run(args: &CheckArgs, out: &mut dyn Write, err: &mut dyn Write) -> anyhow::Result<u8> {
     let sources = settings::sources(Some(&args.manifest), &args.sets, &args.interfaces);
-    Ok(report(args, sources, &classes::all(), out, err)?)
+    Ok(report(args, sources, &classes::infos(), out, err)?)
 }
 
 fn report(
@@ -76,7 +76,7 @@ mod tests {
         let args = CheckArgs { manifest: path.clone(), sets: Vec::new(), interfaces: Vec::new(), json: as_json };
         let sources = Sources { path: Some(path), content: Some(content.into()), ..Sources::default() };
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        let code = report(&args, sources, &classes::all(), &mut out, &mut err).unwrap();
+        let code = report(&args, sources, &classes::infos(), &mut out, &mut err).unwrap();
         (code, String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap())
     }
 

@@ -17,7 +17,15 @@ pub(crate) struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Demo(DemoArgs),
+    Run(RunArgs),
+    Relay(RelayArgs),
     Check(CheckArgs),
+    Decode(DecodeArgs),
+    Discover(DiscoverArgs),
+    Synchronize(SynchronizeArgs),
+    Flood(FloodArgs),
+    GetFlood(GetFloodArgs),
 }
 
 /// Validates a manifest or a lab file and shows each setting in force with its origin.
@@ -216,35 +224,14 @@ mod tests {
 
     use super::*;
 
-    #[derive(Debug, Parser)]
-    #[command(name = "asa")]
-    struct Everything {
-        #[command(subcommand)]
-        command: Any,
-    }
-
-    #[derive(Debug, Subcommand)]
-    enum Any {
-        Check(CheckArgs),
-        Demo(DemoArgs),
-        Run(RunArgs),
-        Relay(RelayArgs),
-        Decode(DecodeArgs),
-        Discover(DiscoverArgs),
-        Synchronize(SynchronizeArgs),
-        Flood(FloodArgs),
-        GetFlood(GetFloodArgs),
-    }
-
-    fn parse(line: &str) -> Result<Any, clap::Error> {
-        Everything::try_parse_from(line.split(' ')).map(|everything| everything.command)
+    fn parse(line: &str) -> Result<Command, clap::Error> {
+        Cli::try_parse_from(line.split(' ')).map(|cli| cli.command)
     }
 
     #[test]
     fn every_subcommand_has_help_with_an_example() {
         Cli::command().debug_assert();
-        let mut all = Everything::command();
-        all.clone().debug_assert();
+        let mut all = Cli::command();
         for subcommand in all.get_subcommands_mut() {
             let name = subcommand.get_name().to_owned();
             assert!(subcommand.get_about().is_some(), "{name} says nothing about itself");
@@ -256,38 +243,39 @@ mod tests {
 
     #[test]
     fn the_lines_of_the_examples_parse() {
-        let Any::Demo(demo) = parse("asa demo gray-briggs --sessions 3 --seed 7 --pace fast").unwrap() else {
+        let Command::Demo(demo) = parse("asa demo gray-briggs --sessions 3 --seed 7 --pace fast").unwrap() else {
             panic!()
         };
         assert_eq!((demo.demo, demo.sessions.map(NonZeroU64::get), demo.seed), (Demo::GrayBriggs, Some(3), Some(7)));
         assert_eq!(demo.pace, Pace::Fast);
         let line = "asa run a.toml --interface a --interface b --set x.y=1=2 --log-format json --sessions 2";
-        let Any::Run(run) = parse(line).unwrap() else { panic!() };
+        let Command::Run(run) = parse(line).unwrap() else { panic!() };
         assert_eq!((run.manifest, run.interfaces.len()), (PathBuf::from("a.toml"), 2));
         assert_eq!(run.sets, [("x.y".to_owned(), "1=2".to_owned())]);
         assert_eq!((run.log_format, run.sessions.map(NonZeroU64::get)), (LogFormat::Json, Some(2)));
-        let Any::Relay(relay) = parse("asa relay --interface a b --interface c").unwrap() else { panic!() };
+        let Command::Relay(relay) = parse("asa relay --interface a b --interface c").unwrap() else { panic!() };
         assert_eq!(relay.interfaces, ["a", "b", "c"]);
         assert_eq!((relay.sets.len(), relay.log_format), (0, LogFormat::Text));
-        let Any::Decode(decode) = parse("asa decode").unwrap() else { panic!() };
+        let Command::Decode(decode) = parse("asa decode").unwrap() else { panic!() };
         assert_eq!(decode.file, None);
-        let Any::Discover(discover) = parse("asa discover EX3 --interface a --timeout 9 --json").unwrap() else {
+        let Command::Discover(discover) = parse("asa discover EX3 --interface a --timeout 9 --json").unwrap() else {
             panic!()
         };
         assert_eq!((discover.name.as_str(), discover.browse.timeout, discover.browse.json), ("EX3", 9, true));
         assert_eq!((discover.browse.interfaces.len(), discover.browse.sets.len()), (1, 0));
         let line = "asa synchronize EX2 --peer [fe80::1%3]:7017 --interface a";
-        let Any::Synchronize(synchronize) = parse(line).unwrap() else { panic!() };
+        let Command::Synchronize(synchronize) = parse(line).unwrap() else { panic!() };
         assert_eq!(synchronize.peer.map(|peer| peer.port()), Some(7017));
         assert_eq!((synchronize.name.as_str(), synchronize.browse.loop_count), ("EX2", 6));
-        let Any::Flood(flood) = parse("asa flood EX1 [1,null] --ttl 5 --loop-count 2 --interface a").unwrap() else {
+        let Command::Flood(flood) = parse("asa flood EX1 [1,null] --ttl 5 --loop-count 2 --interface a").unwrap()
+        else {
             panic!()
         };
         assert_eq!((flood.name.as_str(), flood.ttl, flood.browse.loop_count), ("EX1", 5, 2));
         assert_eq!(flood.value, serde_json::json!([1, null]));
-        let Any::GetFlood(get) = parse("asa get-flood EX1 --interface a").unwrap() else { panic!() };
+        let Command::GetFlood(get) = parse("asa get-flood EX1 --interface a").unwrap() else { panic!() };
         assert_eq!((get.name.as_str(), get.browse.timeout), ("EX1", 5000));
-        let Any::Check(check) = parse("asa check a.toml --json").unwrap() else { panic!() };
+        let Command::Check(check) = parse("asa check a.toml --json").unwrap() else { panic!() };
         assert!(check.json && check.sets.is_empty() && check.interfaces.is_empty());
         assert_eq!(check.manifest, PathBuf::from("a.toml"));
     }

@@ -1,18 +1,33 @@
 //! The `asa` command.
 
+mod browse;
 mod check;
 mod classes;
 mod cli;
+mod decode;
+mod demo;
+mod node;
+mod output;
+mod run;
 mod settings;
 
 use std::io;
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::Parser;
 
 fn main() -> ExitCode {
     let outcome = match cli::Cli::parse().command {
+        cli::Command::Demo(args) => demo::run(&args),
+        cli::Command::Run(args) => run::run(&args),
+        cli::Command::Relay(args) => run::relay(&args),
         cli::Command::Check(args) => check::run(&args, &mut io::stdout().lock(), &mut io::stderr().lock()),
+        cli::Command::Decode(args) => decode(&args),
+        cli::Command::Discover(args) => browse::discover(&args),
+        cli::Command::Synchronize(args) => browse::synchronize(&args),
+        cli::Command::Flood(args) => browse::flood(&args),
+        cli::Command::GetFlood(args) => browse::get_flood(&args),
     };
     match outcome {
         Ok(code) => ExitCode::from(code),
@@ -27,4 +42,17 @@ fn main() -> ExitCode {
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// Decodes a file, or standard input; 0 if everything was a message.
+fn decode(args: &cli::DecodeArgs) -> anyhow::Result<u8> {
+    let output = io::BufWriter::new(io::stdout().lock());
+    let all = match &args.file {
+        Some(path) => {
+            let file = std::fs::File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
+            decode::run(io::BufReader::new(file), output)?
+        }
+        None => decode::run(io::stdin().lock(), output)?,
+    };
+    Ok(u8::from(!all))
 }

@@ -1,80 +1,66 @@
 //! Gray and Briggs: the two demonstration negotiators.
+//!
+//! Briggs is a bank. It floods the time as EX1, offers a value to read as EX2, and negotiates about money as EX3. Gray is
+//! a customer who wants more than the bank likes to give. Both speak with their Python namesakes.
 
-use asa_framework::class::ClassInfo;
-use asa_framework::manifest::{ParameterCheck, Problem};
-use serde_json::Value;
+mod briggs;
+mod gray;
+mod money;
+
+pub use briggs::{Briggs, BriggsStrategy};
+pub use gray::{Gray, GrayStrategy};
+pub use money::{Money, MoneyError, NZD};
+
+use asa_framework::class::Class;
+use asa_framework::event::Ending;
+use asa_framework::roles::negotiator::Ended;
+use grasp::Objective;
+use rand::SeedableRng;
+use rand_chacha::ChaCha12Rng;
 
 /// The classes of this crate.
-pub const CLASSES: &[&dyn ClassInfo] = &[&Gray, &Briggs];
+pub const CLASSES: &[&dyn Class] = &[&Gray, &Briggs];
 
-/// The largest amount of money that anybody asks for or holds.
-const MAX_AMOUNT: i64 = 1_000_000_000;
-/// The longest time that a parameter may give, one hour.
-const MAX_MS: i64 = 3_600_000;
-const PACES: &[&str] = &["human", "fast"];
-
-/// The class of the customer, who asks a bank for money.
-#[derive(Debug, Clone, Copy)]
-pub struct Gray;
-
-impl ClassInfo for Gray {
-    fn name(&self) -> &'static str {
-        "gray"
-    }
-
-    fn version(&self) -> &'static str {
-        env!("CARGO_PKG_VERSION")
-    }
-
-    fn summary(&self) -> &'static str {
-        "the customer: looks for a bank and negotiates for money (EX3), reads what it floods (EX1) and offers (EX2)"
-    }
-
-    fn defaults(&self) -> &'static str {
-        include_str!("gray.toml")
-    }
-
-    fn check(&self, parameters: &Value) -> Vec<Problem> {
-        let mut check = ParameterCheck::new(parameters);
-        check.integer("sessions", 0..=i64::MAX).integer("seed", 0..=i64::MAX).choice("pace", PACES);
-        check.integer("amount_min", 1..=MAX_AMOUNT).integer("amount_max", 1..=MAX_AMOUNT);
-        check.ordered("amount_min", "amount_max");
-        check.integer("loop_count_min", 1..=255).integer("loop_count_max", 1..=255);
-        check.ordered("loop_count_min", "loop_count_max");
-        check.finish()
-    }
+/// Names of the objectives, and what both sides must say about them alike.
+fn ex1() -> Objective {
+    Objective::synchronization("EX1").with_loop_count(4)
 }
 
-/// The class of the bank, which grants what its reserves allow.
-#[derive(Debug, Clone, Copy)]
-pub struct Briggs;
+fn ex2() -> Objective {
+    Objective::synchronization("EX2").with_loop_count(4)
+}
 
-impl ClassInfo for Briggs {
-    fn name(&self) -> &'static str {
-        "briggs"
-    }
+fn ex3() -> Objective {
+    Objective::negotiation("EX3")
+}
 
-    fn version(&self) -> &'static str {
-        env!("CARGO_PKG_VERSION")
-    }
+/// Seed 0 takes one from the system; any other repeats the same choices.
+fn generator(seed: u64) -> ChaCha12Rng {
+    if seed == 0 { ChaCha12Rng::from_seed(rand::random()) } else { ChaCha12Rng::seed_from_u64(seed) }
+}
 
-    fn summary(&self) -> &'static str {
-        "the bank: floods the time (EX1), offers a value to read (EX2) and negotiates about its reserves (EX3)"
-    }
+/// How much faster everything goes that only waits for human readers, or plays the slow bank.
+fn slowness(pace: &str) -> u32 {
+    if pace == "fast" { 1 } else { 10 }
+}
 
-    fn defaults(&self) -> &'static str {
-        include_str!("briggs.toml")
-    }
+/// A peer's text for people: what cannot be printed is escaped, the rest is verbatim (COM-15).
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() }).collect()
+}
 
-    fn check(&self, parameters: &Value) -> Vec<Problem> {
-        let mut check = ParameterCheck::new(parameters);
-        check.text("bank", 1..=63).integer("seed", 0..=i64::MAX).choice("pace", PACES);
-        check.integer("reserves_min", 1..=MAX_AMOUNT).integer("reserves_max", 1..=MAX_AMOUNT);
-        check.ordered("reserves_min", "reserves_max");
-        check.integer("wait_min_ms", 1..=MAX_MS).integer("wait_max_ms", 1..=MAX_MS);
-        check.ordered("wait_min_ms", "wait_max_ms");
-        check.integer("flood_period_ms", 1000..=MAX_MS);
-        check.finish()
+/// One line on how a negotiation with `peer` ended; a peer's reason is shown, not obeyed.
+fn outcome(peer: &str, ended: &Ended<'_>) -> String {
+    let reason = printable(ended.reason.unwrap_or_default());
+    match ended.ending {
+        Ending::Accepted => {
+            let value = ended.objective.and_then(|objective| objective.value.as_ref());
+            Money::read(value)
+                .map_or_else(|_| "Negotiation succeeded".into(), |money| format!("Negotiation succeeded: {money}"))
+        }
+        Ending::Declined if ended.by_us => format!("I decline: {reason}"),
+        Ending::Declined => format!("{peer} declines: {reason}"),
+        Ending::Failed => format!("Negotiation failed: {reason}"),
     }
 }
 
@@ -83,12 +69,15 @@ mod tests {
     use asa_framework::manifest::{Manifest, Sources};
 
     use super::*;
+    use asa_framework::class::ClassInfo;
+
+    const INFO: &[&dyn ClassInfo] = &[&Gray, &Briggs];
 
     fn load(class: &str, parameters: &str) -> Result<(), String> {
         let text = format!("[asa.one]\nclass = '{class}'\n[asa.one.parameters]\n{parameters}");
         let sources =
             Sources { path: Some("test.toml".into()), content: Some(text.into_bytes()), ..Sources::default() };
-        Manifest::load(sources, CLASSES).map(drop).map_err(|problems| problems.to_string())
+        Manifest::load(sources, INFO).map(drop).map_err(|problems| problems.to_string())
     }
 
     #[test]

@@ -1,1 +1,1 @@
-//! Prefix management (RFC 8992); not implemented yet.
+#![doc = include_str!("../README.md")]

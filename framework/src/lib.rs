@@ -1,4 +1,8 @@
-//! Autonomic Service Agents (RFC 9222): classes, roles, manifests.
+//! Autonomic Service Agents (RFC 9222): classes, roles, manifests, and how they come to life on a GRASP node.
 
 pub mod class;
+pub mod deploy;
+pub mod event;
+pub mod machine;
 pub mod manifest;
+pub mod roles;

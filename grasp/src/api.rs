@@ -5,9 +5,9 @@
 use crate::actors::discovery::{self, Discovery};
 use crate::actors::flood::{self, Flood};
 use crate::actors::node::{self, Node};
-use crate::actors::session::{Abandon, Ask, Handed, Session as SessionActor, Target};
+use crate::actors::session::{Abandon, Ask, Handed, Held, Session as SessionActor, Target};
 use crate::config::NodeConfig;
-use crate::constants::{DISCOVERY_UNIT, GRASP_DEF_TIMEOUT};
+use crate::constants::GRASP_DEF_TIMEOUT;
 use crate::error::{Error, ErrorCode};
 use crate::net::{Listener, Network};
 use crate::protocol::discovery::{Found, Input, Scope};
@@ -100,9 +100,9 @@ impl Grasp {
     ///
     /// `#04` registry full, `#05` name in use.
     pub async fn register_asa(&self, name: &str) -> Result<Asa, Error> {
-        let handle = self.node.send(node::RegisterAsa { name: name.to_owned() }).await.map_err(|_| gone())??;
-        let registration = Arc::new(AsaGuard { handle, node: self.node.clone() });
-        Ok(Asa { handle, grasp: self.clone(), _registration: Some(registration) })
+        let registered = self.node.send(node::RegisterAsa { name: name.to_owned() }).await.map_err(|_| gone())??;
+        let (handle, registration) = (registered.handle, Some(Arc::new(registered)));
+        Ok(Asa { handle, grasp: self.clone(), _registration: registration })
     }
 
     /// The calls of an ASA under a handle given elsewhere; an unknown handle makes every call fail with `#06`.
@@ -195,23 +195,12 @@ fn fnv(name: &str) -> u16 {
     ((hash >> 16) ^ (hash & 0xffff)) as u16
 }
 
-struct AsaGuard {
-    handle: AsaHandle,
-    node: Addr<Node>,
-}
-
-impl Drop for AsaGuard {
-    fn drop(&mut self) {
-        self.node.do_send(node::Gone { asa: self.handle });
-    }
-}
-
 /// A registered ASA: everything that RFC 8991 lets it do.
 #[derive(Clone)]
 pub struct Asa {
     handle: AsaHandle,
     grasp: Grasp,
-    _registration: Option<Arc<AsaGuard>>,
+    _registration: Option<Arc<node::Registered>>,
 }
 
 /// What a request or a step led to; a decline is the error `#01`.
@@ -309,10 +298,10 @@ impl Asa {
         scope: Scope,
         direct_only: bool,
     ) -> Result<Found, Error> {
-        let (asa, objective) = (self.handle, objective.clone());
+        // No value is asked for yet; null is understood also by peers that cannot do without one (T-48).
+        let (asa, objective) = (self.handle, objective.clone().with_value(Value::null()));
         let call = node::Discover { asa, objective, timeout, minimum_ttl, scope, direct_only };
-        let (request, found) = self.call(call).await?;
-        let _question = QuestionGuard { request, discovery: self.grasp.discovery.clone() };
+        let (_asking, found) = self.call(call).await?;
         found.await.map_err(|_| gone())
     }
 
@@ -341,11 +330,31 @@ impl Asa {
         session.negotiated(outcome)
     }
 
+    /// As [`Asa::request_negotiate`] with a known peer; tells `opened` the session id and the peer's address before anything
+    /// is sent, since a request that is accepted or declined at once leaves no [`Session`] to ask (an extension).
+    ///
+    /// # Errors
+    ///
+    /// As [`Asa::request_negotiate`].
+    pub async fn request_negotiate_noted(
+        &self,
+        objective: &Objective,
+        peer: &AsaLocator,
+        timeout: Duration,
+        opened: impl FnOnce(SessionId, Option<SocketAddr>),
+    ) -> Result<Negotiated, Error> {
+        self.call(node::MayNegotiate { asa: self.handle, objective: objective.clone() }).await?;
+        let deadline = Instant::now() + self.timeout(timeout);
+        let (session, call) = self.open(objective, peer, deadline, true).await?;
+        opened(session.session_id, session.peer);
+        let outcome = session.ask(call).await?;
+        session.negotiated(outcome)
+    }
+
     /// Looks for anyone who supports the objective, until there is one or the time is up.
     async fn find_first(&self, objective: &Objective, deadline: Instant) -> Result<Found, Error> {
         let left = deadline.saturating_duration_since(Instant::now());
-        let patience = left.max(DISCOVERY_UNIT).min(left);
-        self.find(objective, patience, None, Scope::First, false).await
+        self.find(objective, left, None, Scope::First, false).await
     }
 
     async fn request_any(
@@ -379,6 +388,19 @@ impl Asa {
         deadline: Instant,
         negotiation: bool,
     ) -> Result<(Session, Outcome), Error> {
+        let (session, call) = self.open(objective, peer, deadline, negotiation).await?;
+        let outcome = session.ask(call).await?;
+        Ok((session, outcome))
+    }
+
+    /// Opens a session, and returns the call that makes its request.
+    async fn open(
+        &self,
+        objective: &Objective,
+        peer: &AsaLocator,
+        deadline: Instant,
+        negotiation: bool,
+    ) -> Result<(Session, Call), Error> {
         let target = target(peer).ok_or_else(|| {
             let code =
                 if negotiation { ErrorCode::SocketNegotiationRequest } else { ErrorCode::SocketSynchronizationRequest };
@@ -394,8 +416,7 @@ impl Asa {
         let session =
             Session { actor, session_id, peer, objective: objective.clone(), asa: self.grasp.asa(self.handle) };
         let timeout = deadline.saturating_duration_since(Instant::now());
-        let outcome = session.ask(Call::Request { objective, timeout }).await?;
-        Ok((session, outcome))
+        Ok((session, Call::Request { objective, timeout }))
     }
 
     /// Waits for a negotiation request (RFC 8991 §2.3.5); from the first call on, until
@@ -554,21 +575,9 @@ fn target(peer: &AsaLocator) -> Option<Target> {
     }
 }
 
-/// Cancels a question whose asker has gone.
-struct QuestionGuard {
-    request: u64,
-    discovery: Addr<Discovery>,
-}
-
-impl Drop for QuestionGuard {
-    fn drop(&mut self) {
-        self.discovery.do_send(discovery::Feed(Input::Cancel { request: self.request }));
-    }
-}
-
 /// An open negotiation (RFC 8991 §2.3.2.8). Dropping it declines, if it is not over.
 pub struct Session {
-    actor: Addr<SessionActor>,
+    actor: Held,
     session_id: SessionId,
     peer: Option<SocketAddr>,
     objective: Objective,
@@ -613,8 +622,8 @@ impl Session {
         let (reply, outcome) = oneshot::channel();
         let waits = matches!(call, Call::Request { .. } | Call::Step { .. });
         // A caller that goes away while it waits for the peer gives the session up.
-        let guard = AbandonGuard { actor: &self.actor, armed: waits };
-        self.actor.send(Ask { call, reply }).await.map_err(|_| Error::from(ErrorCode::NoSession))?;
+        let guard = AbandonGuard { actor: &self.actor.0, armed: waits };
+        self.actor.0.send(Ask { call, reply }).await.map_err(|_| Error::from(ErrorCode::NoSession))?;
         let outcome = outcome.await.map_err(|_| Error::from(ErrorCode::NoSession));
         guard.disarm();
         outcome?
@@ -712,11 +721,5 @@ impl Drop for AbandonGuard<'_> {
         if self.armed {
             self.actor.do_send(Abandon);
         }
-    }
-}
-
-impl Drop for Session {
-    fn drop(&mut self) {
-        self.actor.do_send(Abandon);
     }
 }

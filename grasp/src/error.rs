@@ -137,6 +137,52 @@ impl ErrorCode {
         self as u32
     }
 
+    /// The published short name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Declined => "declined",
+            Self::NoReply => "noReply",
+            Self::Unspecified => "unspec",
+            Self::AsaFull => "ASAfull",
+            Self::DuplicateAsa => "dupASA",
+            Self::NoAsa => "noASA",
+            Self::NotYourAsa => "notYourASA",
+            Self::NotBoth => "notBoth",
+            Self::NotDry => "notDry",
+            Self::NotOverlap => "notOverlap",
+            Self::ObjectivesFull => "objFull",
+            Self::ObjectiveRegistered => "objReg",
+            Self::NotYourObjective => "notYourObj",
+            Self::NotObjective => "notObj",
+            Self::NotNegotiable => "notNeg",
+            Self::NoSecurity => "noSecurity",
+            Self::NoDiscoveryReply => "noDiscReply",
+            Self::SocketNegotiationRequest => "sockErrNegRq",
+            Self::NoSession => "noSession",
+            Self::NoSocket => "noSocket",
+            Self::LoopExhausted => "loopExhausted",
+            Self::SocketNegotiationStep => "sockErrNegStep",
+            Self::NoPeer => "noPeer",
+            Self::CborFail => "CBORfail",
+            Self::InvalidNegotiate => "invalidNeg",
+            Self::InvalidEnd => "invalidEnd",
+            Self::NoNegotiationReply => "noNegReply",
+            Self::NoValidStep => "noValidStep",
+            Self::SocketWait => "sockErrWait",
+            Self::SocketEnd => "sockErrEnd",
+            Self::IdClash => "IDclash",
+            Self::NotSynchronizable => "notSynch",
+            Self::NotFloodedNorDiscovered => "notFloodDisc",
+            Self::SocketSynchronizationRequest => "sockErrSynRq",
+            Self::NoListener => "noListener",
+            Self::NoSynchronizationReply => "noSynchReply",
+            Self::NoValidSynch => "noValidSynch",
+            Self::InvalidLocator => "invalidLoc",
+        }
+    }
+
     /// The published text.
     #[must_use]
     pub fn text(self) -> &'static str {

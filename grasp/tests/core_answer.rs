@@ -140,7 +140,7 @@ fn low_loop_counts_are_answered() {
     }
 }
 
-/// G-RAPD-01, G-RAPD-03, G-RAPD-08: with rapid mode on, a synchronization question is answered by M_SYNCH.
+/// G-RAPD-03: with rapid mode on, a synchronization question is answered by M_SYNCH.
 #[test]
 fn rapid_synchronization_answers_with_the_value() {
     let current = Objective::synchronization("EX1").with_value(value(5));
@@ -182,4 +182,13 @@ fn ipv4_source_is_answered() {
     let (_, to, answer) = responses(&node.hear_raw(A, from, &v23)).remove(0);
     assert_eq!(to, from);
     assert!(matches!(answer, Message::Response { initiator: IpAddr::V4(_), session_id: 1, .. }));
+}
+
+/// G-DRSP-15, G-DRSP-16: a discovery by unicast comes on no link; it is answered, and never relayed.
+#[test]
+fn unicast_question_is_answered_and_not_relayed() {
+    let mut node = Driver::discovery(&[A, B]);
+    node.feed(local("EX1", announce(1)));
+    assert_eq!(responses(&node.hear(0, 2, &disc(7, gua(2), "EX1", 6))).len(), 1);
+    assert!(node.hear(0, 2, &disc(8, gua(2), "EX2", 6)).is_empty());
 }

@@ -64,7 +64,7 @@ fn flood_goes_to_every_link() {
     assert_eq!(pairs[0].0.loop_count, 6);
 }
 
-/// G-FLD-04, A-FLD-02: ttl 0 is sent as 0 and lasts for ever.
+/// G-FLD-04, G-FCAC-06, A-FLD-02: ttl 0 is sent as 0 and lasts for ever.
 #[test]
 fn ttl_zero_is_for_ever() {
     let mut node = Driver::flood(&[A]);
@@ -142,7 +142,7 @@ fn link_local_flood_from_afar_is_discarded() {
     assert_eq!(node.core.store().get(node.now, "AN_ACP").len(), 1);
 }
 
-/// G-FLD-12, G-FLD-11, A-FLD-09: an objective is flooded every 3 s on average, ten times at once, each on its own; a
+/// G-FLD-12, A-FLD-09: an objective is flooded every 3 s on average, ten times at once, each on its own; a
 /// name with many tags in one flood counts once, and a refused flood takes nothing from the others in it.
 #[test]
 fn flooding_is_paced() {

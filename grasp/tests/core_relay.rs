@@ -377,7 +377,7 @@ fn each_hop_repeats_the_procedure() {
     assert!(Driver::discovery(&[A, B]).hear_raw(A, source(9, A), &raw).is_empty());
 }
 
-/// G-DRSP-08: an own question on its way does not keep others' questions from being relayed, nor take their answers.
+/// G-SID-13: an own question on its way does not keep others' questions from being relayed, nor take their answers.
 #[test]
 fn own_and_relayed_questions_do_not_mix() {
     let mut node = relaying();

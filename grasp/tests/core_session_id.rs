@@ -131,6 +131,14 @@ fn equal_ids_of_different_peers_are_separate() {
     assert!(ids.accept(5, peer("fe80::2", 1)));
 }
 
+/// T-10: both ends of a connection of the node to itself hold the id, the far end once.
+#[test]
+fn connection_to_oneself_is_no_clash() {
+    let mut ids = stub([5]);
+    ids.allocate(seconds(0));
+    assert!(ids.accept(5, Maker::Itself) && !ids.accept(5, Maker::Itself));
+}
+
 /// T-10: an IPv4 address mapped into IPv6 is the same peer.
 #[test]
 fn mapped_address_is_the_same_peer() {

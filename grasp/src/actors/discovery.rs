@@ -34,6 +34,18 @@ pub(crate) struct AskNetwork {
     pub(crate) reply: oneshot::Sender<Found>,
 }
 
+/// A question that is being asked; dropped, it is asked no more.
+pub(crate) struct Asking {
+    pub(crate) request: u64,
+    pub(crate) discovery: Addr<Discovery>,
+}
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        self.discovery.do_send(Feed(Input::Cancel { request: self.request }));
+    }
+}
+
 /// A discovery came over a connection; the answer goes back on it (RFC 8990 §2.5.4.2).
 #[derive(Message)]
 #[rtype(result = "()")]

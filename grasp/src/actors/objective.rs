@@ -2,7 +2,7 @@
 
 use super::connection::Connection;
 use super::node::Owned;
-use super::session::{Abandon, Core, Handed, Origin, Session, Slot, Surroundings};
+use super::session::{Core, Handed, Held, Origin, Session, Slot, Surroundings};
 use crate::error::{Error, ErrorCode};
 use crate::protocol::AsaHandle;
 use crate::protocol::negotiation::Negotiation;
@@ -86,11 +86,8 @@ impl Objective {
         if let Some(node) = self.around.node.upgrade() {
             node.do_send(Owned { key, asa, session: session.clone() });
         }
-        let handed = Handed { session, session_id, peer, objective };
-        // The listener has gone in this very moment: the peer is told so.
-        if let Err(Ok(handed)) = reply.send(Ok(handed)) {
-            handed.session.do_send(Abandon);
-        }
+        // If the listener goes in this very moment, what it would have held tells the peer so.
+        let _ = reply.send(Ok(Handed { session: Held(session), session_id, peer, objective }));
     }
 }
 

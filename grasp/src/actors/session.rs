@@ -317,10 +317,18 @@ impl Handler<Abandon> for Session {
     }
 }
 
+/// A session in someone's hands: whoever lets go of it, even on its way to them, gives the session up.
+pub(crate) struct Held(pub(crate) Addr<Session>);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.do_send(Abandon);
+    }
+}
+
 /// A session as it is handed to an ASA.
-#[derive(Debug)]
 pub(crate) struct Handed {
-    pub(crate) session: Addr<Session>,
+    pub(crate) session: Held,
     pub(crate) session_id: SessionId,
     pub(crate) peer: SocketAddr,
     pub(crate) objective: crate::wire::Objective,

@@ -16,6 +16,8 @@ pub struct Synchronization {
     connected: bool,
     deadline: Option<Time>,
     over: bool,
+    /// Why it ended before it was asked for anything.
+    failure: Option<Error>,
     outputs: VecDeque<Output>,
 }
 
@@ -31,13 +33,16 @@ impl Synchronization {
             connected: false,
             deadline: None,
             over: false,
+            failure: None,
             outputs: VecDeque::new(),
         }
     }
 
     fn end(&mut self, result: Result<Outcome, Error>) {
-        if let Some(id) = self.pending.take() {
-            self.outputs.push_back(Output::Reply(id, result));
+        match self.pending.take() {
+            Some(id) => self.outputs.push_back(Output::Reply(id, result)),
+            None if !self.over => self.failure = result.err(),
+            None => {}
         }
         self.deadline = None;
         if !std::mem::replace(&mut self.over, true) {
@@ -111,7 +116,10 @@ impl Machine for Synchronization {
                     Err(error) => self.end(Err(error)),
                 }
             }
-            Input::Call(id, _) => self.outputs.push_back(Output::Reply(id, Err(ErrorCode::NoSession.into()))),
+            Input::Call(id, _) => {
+                let error = self.failure.take().unwrap_or(ErrorCode::NoSession.into());
+                self.outputs.push_back(Output::Reply(id, Err(error)));
+            }
             Input::Connected => {
                 self.connected = true;
                 self.ask();

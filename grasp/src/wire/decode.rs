@@ -75,15 +75,18 @@ impl<'a> Reader<'a> {
         read(element).ok_or(DecodeError::new(rule, element.at))
     }
 
+    fn objective_element(&mut self) -> Result<Element<'a>, DecodeError> {
+        self.elements.next().ok_or(DecodeError::new(Rule::Objective, self.end))
+    }
+
     fn objective(&mut self) -> Result<Objective, DecodeError> {
-        let element = self.elements.next().ok_or(DecodeError::new(Rule::Objective, self.end))?;
-        objective(element)
+        objective(self.objective_element()?)
     }
 
     fn complete_objective(&mut self) -> Result<Objective, DecodeError> {
-        let at = self.elements.clone().next().map_or(self.end, |element| element.at);
-        let objective = self.objective()?;
-        if objective.value.is_none() { Err(DecodeError::new(Rule::ValueMissing, at)) } else { Ok(objective) }
+        let element = self.objective_element()?;
+        let objective = objective(element)?;
+        if objective.value.is_none() { Err(DecodeError::new(Rule::ValueMissing, element.at)) } else { Ok(objective) }
     }
 }
 
@@ -120,7 +123,10 @@ fn body(
         MessageType::Flood => {
             let initiator = reader.next(Rule::Initiator, initiator)?;
             let ttl = reader.next(Rule::Ttl, |e| e.u32())?;
-            let objectives = reader.elements.by_ref().map(tagged).collect::<Result<Vec<_>, _>>()?;
+            let mut objectives = Vec::new();
+            for element in reader.elements.by_ref().filter(|element| element.option_number().is_none()) {
+                objectives.push(tagged(element)?);
+            }
             if objectives.is_empty() {
                 return Err(DecodeError::new(Rule::NoObjective, reader.end));
             }
@@ -162,17 +168,12 @@ fn objective(element: Element<'_>) -> Result<Objective, DecodeError> {
     })
 }
 
-/// The number of an option array.
-fn option_number(element: Element<'_>) -> Option<u64> {
-    element.elements()?.next()?.unsigned()
-}
-
 /// Locators, a divert and the objective follow each other in one flat array; the first usable kind of answer counts.
 fn response_options(reader: &mut Reader<'_>) -> Result<(Answer, Option<Objective>), DecodeError> {
     let mut answer: Option<Answer> = None;
     let mut copy = None;
     for element in reader.elements.by_ref() {
-        match option_number(element) {
+        match element.option_number() {
             Some(DIVERT) if answer.is_none() => {
                 let inside = element.elements().into_iter().flatten().skip(1).filter_map(Locator::read);
                 let locators: Vec<_> = inside.collect();
@@ -198,7 +199,7 @@ fn response_options(reader: &mut Reader<'_>) -> Result<(Answer, Option<Objective
 fn end_option(reader: &mut Reader<'_>) -> Result<EndOption, DecodeError> {
     let mut found = None;
     for element in reader.elements.by_ref() {
-        let option = match option_number(element) {
+        let option = match element.option_number() {
             Some(ACCEPT) => EndOption::Accept,
             Some(DECLINE) => EndOption::Decline(element.elements().and_then(|mut e| e.nth(1)?.text())),
             _ => continue,

@@ -3,13 +3,16 @@
 use super::decode::Limits;
 use super::error::{DecodeError, Rule};
 use super::scan::header;
+use bytes::BytesMut;
 use ciborium_ll::Header;
 
 /// Finds message ends in a stream, whatever the reads were; each byte is looked at once.
+///
+/// What it cuts off ends where [`item_end`](super::item_end) says; text is not checked for UTF-8 here.
 #[derive(Debug)]
 pub struct Framer {
     limits: Limits,
-    buffer: Vec<u8>,
+    buffer: BytesMut,
     /// Where the next header starts, possibly behind the bytes received so far.
     at: usize,
     open: Vec<Open>,
@@ -20,15 +23,21 @@ pub struct Framer {
 /// A container whose end has not been seen.
 #[derive(Debug, Clone, Copy)]
 enum Open {
+    /// This many items are still to come.
     Items(usize),
-    UntilBreak,
+    /// An array until its break.
+    Array,
+    /// A map until its break, which must not follow a lone key.
+    Map { odd: bool },
+    /// Definite strings of one kind until the break (RFC 8949 §3.2.3).
+    Chunks { text: bool },
 }
 
 impl Framer {
     /// A framer for messages within `limits`.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
-        Self { limits, buffer: Vec::new(), at: 0, open: Vec::new(), end: None }
+        Self { limits, buffer: BytesMut::new(), at: 0, open: Vec::new(), end: None }
     }
 
     /// Takes bytes as they came.
@@ -50,91 +59,113 @@ impl Framer {
     pub fn next_frame(&mut self) -> Result<Option<Vec<u8>>, DecodeError> {
         match self.find_end()? {
             Some(end) => {
-                let rest = self.buffer.split_off(end);
                 self.at = 0;
                 self.end = None;
-                Ok(Some(std::mem::replace(&mut self.buffer, rest)))
+                Ok(Some(self.buffer.split_to(end).to_vec()))
             }
-            None if self.buffer.len() > self.limits.size => Err(DecodeError::new(Rule::TooLong, self.limits.size)),
+            None if self.buffer.len() > self.limits.size => Err(self.too_long()),
             None => Ok(None),
         }
     }
 
+    fn too_long(&self) -> DecodeError {
+        DecodeError::new(Rule::TooLong, self.limits.size)
+    }
+
+    /// The end of the item at the front if all of its bytes are here.
     fn find_end(&mut self) -> Result<Option<usize>, DecodeError> {
-        if let Some(end) = self.end {
-            return Ok(Some(end).filter(|end| *end <= self.buffer.len()));
-        }
-        loop {
+        while self.end.is_none() {
             if self.at > self.limits.size {
-                return Err(DecodeError::new(Rule::TooLong, self.limits.size));
-            }
-            if self.at > self.buffer.len() {
-                return Ok(None);
+                return Err(self.too_long());
             }
             let (head, next) = match header(&self.buffer, self.at) {
                 Ok(found) => found,
                 Err(error) if error.rule == Rule::Truncated => return Ok(None),
                 Err(error) => return Err(error),
             };
-            let opened = match head {
-                Header::Positive(_) | Header::Negative(_) | Header::Float(_) | Header::Simple(_) => None,
-                Header::Bytes(Some(len)) | Header::Text(Some(len)) => {
-                    self.at = next.saturating_add(len);
-                    if self.close_item() {
-                        return self.whole();
-                    }
-                    continue;
-                }
-                Header::Tag(_) => Some(Open::Items(1)),
-                Header::Array(Some(0)) | Header::Map(Some(0)) => None,
-                Header::Array(Some(len)) => Some(Open::Items(len)),
-                Header::Map(Some(len)) => Some(Open::Items(len.saturating_mul(2))),
-                Header::Bytes(None) | Header::Text(None) | Header::Array(None) | Header::Map(None) => {
-                    Some(Open::UntilBreak)
-                }
-                Header::Break => match self.open.pop() {
-                    Some(Open::UntilBreak) => None,
-                    _ => return Err(DecodeError::new(Rule::Malformed, self.at)),
-                },
-            };
-            if let Some(open) = opened {
-                if self.open.len() >= self.limits.depth {
-                    return Err(DecodeError::new(Rule::TooDeep, self.at));
-                }
-                self.open.push(open);
-                self.at = next;
-            } else {
-                self.at = next;
-                if self.close_item() {
-                    return self.whole();
-                }
-            }
+            self.step(head, next)?;
         }
+        if self.end > Some(self.limits.size) {
+            return Err(self.too_long());
+        }
+        Ok(self.end.filter(|end| *end <= self.buffer.len()))
     }
 
-    /// Counts a finished item in its containers; tells whether the outermost one is finished.
-    fn close_item(&mut self) -> bool {
+    /// Moves over one header, and over the content behind it if that is a string.
+    fn step(&mut self, head: Header, next: usize) -> Result<(), DecodeError> {
+        let malformed = DecodeError::new(Rule::Malformed, self.at);
+        if let Some(Open::Chunks { text }) = self.open.last() {
+            let chunk =
+                if *text { matches!(head, Header::Text(Some(_))) } else { matches!(head, Header::Bytes(Some(_))) };
+            if !chunk && head != Header::Break {
+                return Err(malformed);
+            }
+        }
+        match head {
+            Header::Positive(_) | Header::Negative(_) | Header::Float(_) | Header::Simple(_) => self.close_item(next),
+            Header::Bytes(Some(len)) | Header::Text(Some(len)) => self.close_item(next.saturating_add(len)),
+            Header::Tag(_) => self.open_items(next, 1)?,
+            Header::Array(Some(len)) => self.open_items(next, len)?,
+            Header::Map(Some(pairs)) => self.open_items(next, pairs.saturating_mul(2))?,
+            Header::Array(None) => self.open(next, Open::Array)?,
+            Header::Map(None) => self.open(next, Open::Map { odd: false })?,
+            Header::Bytes(None) | Header::Text(None) => {
+                // Chunks do not nest, so they do not count as depth.
+                self.open.push(Open::Chunks { text: head == Header::Text(None) });
+                self.at = next;
+            }
+            Header::Break => match self.open.last() {
+                Some(Open::Array | Open::Map { odd: false } | Open::Chunks { .. }) => {
+                    self.open.pop();
+                    self.close_item(next);
+                }
+                Some(Open::Items(_) | Open::Map { odd: true }) | None => return Err(malformed),
+            },
+        }
+        Ok(())
+    }
+
+    fn open(&mut self, next: usize, container: Open) -> Result<(), DecodeError> {
+        if self.open.len() >= self.limits.depth {
+            return Err(DecodeError::new(Rule::TooDeep, self.at));
+        }
+        self.open.push(container);
+        self.at = next;
+        Ok(())
+    }
+
+    /// Opens a container of `len` items; each takes at least one byte, so a false count shows at once.
+    fn open_items(&mut self, next: usize, len: usize) -> Result<(), DecodeError> {
+        if next.saturating_add(len) > self.limits.size {
+            return Err(self.too_long());
+        }
+        self.open(next, Open::Items(len))?;
+        if len == 0 {
+            self.open.pop();
+            self.close_item(next);
+        }
+        Ok(())
+    }
+
+    /// Counts an item that ends at `end` in its containers; the bytes of a string may still be under way.
+    fn close_item(&mut self, end: usize) {
+        self.at = end;
         while let Some(last) = self.open.last_mut() {
             match last {
-                Open::UntilBreak => return false,
-                Open::Items(left) => {
-                    *left -= 1;
-                    if *left > 0 {
-                        return false;
-                    }
+                Open::Items(left) if *left <= 1 => {
                     self.open.pop();
                 }
+                Open::Items(left) => {
+                    *left -= 1;
+                    return;
+                }
+                Open::Map { odd } => {
+                    *odd = !*odd;
+                    return;
+                }
+                Open::Array | Open::Chunks { .. } => return,
             }
         }
-        true
-    }
-
-    /// The outermost item ends at `at`, though the bytes of its last string may still be under way.
-    fn whole(&mut self) -> Result<Option<usize>, DecodeError> {
-        if self.at > self.limits.size {
-            return Err(DecodeError::new(Rule::TooLong, self.limits.size));
-        }
-        self.end = Some(self.at);
-        Ok(self.end.filter(|end| *end <= self.buffer.len()))
+        self.end = Some(end);
     }
 }

@@ -133,11 +133,11 @@ impl Locator {
         let numbered = || u16::try_from(port.unsigned()?).ok();
         match number {
             IPV6 => {
-                let bytes: [u8; 16] = subject.byte_string()?.try_into().ok()?;
+                let bytes: [u8; 16] = subject.byte_string()?[..].try_into().ok()?;
                 Some(Self::Ipv6 { address: bytes.into(), transport: proto()?, port: numbered()? })
             }
             IPV4 => {
-                let bytes: [u8; 4] = subject.byte_string()?.try_into().ok()?;
+                let bytes: [u8; 4] = subject.byte_string()?[..].try_into().ok()?;
                 Some(Self::Ipv4 { address: bytes.into(), transport: proto()?, port: numbered()? })
             }
             FQDN => Some(Self::Fqdn { name: subject.text()?, transport: proto()?, port: numbered()? }),

@@ -28,7 +28,8 @@ fn loop_count_place(message: &[u8]) -> Option<Element<'_>> {
     let mut elements = Element::parse(message, 0, MAX_DEPTH).ok()?.elements()?;
     let objective = match elements.next()?.unsigned()? {
         1 => elements.nth(2)?,
-        9 => elements.nth(3).and_then(|pair| pair.elements()?.next())?,
+        // Options that do not belong here may stand before the first pair; a pair starts with an array.
+        9 => elements.skip(3).find_map(|pair| pair.elements()?.next().filter(|first| first.elements().is_some()))?,
         _ => return None,
     };
     let place = objective.elements()?.nth(2)?;

@@ -7,6 +7,9 @@ use ciborium_ll::{Encoder, Header};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned, de::Error as _};
 use std::fmt;
 
+/// Deepest nesting of a value that this node makes: in a flood, three arrays stand around it.
+const OWN_DEPTH: usize = MAX_DEPTH - 3;
+
 /// CBOR tag of an encoded CBOR data item (RFC 8949 §3.4.5.1).
 const EMBEDDED: u64 = 24;
 
@@ -49,10 +52,11 @@ impl Value {
     ///
     /// # Errors
     ///
-    /// [`ValueError::Shape`] if serde cannot express it in CBOR.
+    /// [`ValueError::Shape`] if serde cannot express it in CBOR, or if it is nested too deeply to be read back.
     pub fn item<T: Serialize + ?Sized>(item: &T) -> Result<Self, ValueError> {
         let mut bytes = Vec::new();
         ciborium::into_writer(item, &mut bytes).map_err(|e| ValueError::Shape(e.to_string()))?;
+        scan::item_end(&bytes, 0, OWN_DEPTH).map_err(|e| ValueError::Shape(e.to_string()))?;
         Ok(Self(bytes.into()))
     }
 
@@ -98,7 +102,7 @@ impl Value {
             Ok((Header::Tag(EMBEDDED), at)) => Element::parse(&self.0, at, MAX_DEPTH)
                 .ok()
                 .and_then(|inner| inner.byte_string())
-                .map_or_else(|| Form::Item(self.0.clone()), |inner| Form::Embedded(inner.into())),
+                .map_or_else(|| Form::Item(self.0.clone()), |inner| Form::Embedded(inner.into_owned().into())),
             _ => Form::Item(self.0.clone()),
         }
     }

@@ -2,20 +2,20 @@
 
 use super::{
     DeregisterAsa, DeregisterObjective, Describe, Description, Discover, FloodOut, Gone, Leave, Listen, MayNegotiate,
-    MaySynchronize, Node, Open, RegisterAsa, RegisterObjective, ServeValue, Stop, StopListen,
+    MaySynchronize, Node, Open, RegisterAsa, RegisterObjective, Registered, ServeValue, Stop, StopListen,
 };
-use crate::actors::discovery::AskNetwork;
+use crate::actors::discovery::{AskNetwork, Asking};
 use crate::actors::flood::SendFlood;
 use crate::actors::node::links::StopLink;
 use crate::actors::objective;
-use crate::actors::session::{Abandon, Core, Handed, Origin, Session};
+use crate::actors::session::{Abandon, Core, Handed, Held, Origin, Session};
 use crate::error::{Error, ErrorCode};
 use crate::protocol::discovery::{Found, Question};
 use crate::protocol::negotiation::Negotiation;
 use crate::protocol::session_id::Maker;
 use crate::protocol::synchronization::Synchronization;
 use crate::protocol::{AsaHandle, flood as flooding};
-use crate::wire::{Objective, SessionId};
+use crate::wire::{Message, Objective, SessionId};
 use actix::prelude::*;
 use std::sync::atomic::Ordering;
 use tokio::sync::oneshot;
@@ -35,6 +35,18 @@ impl Node {
             return Err(Error::new(ErrorCode::NotNegotiable, objective.name.as_str()));
         }
         check_loop_count(objective)
+    }
+
+    /// A value that could not be sent whole is not served (RFC 8990 §2.8.3).
+    fn fits(&self, asa: AsaHandle, objective: &Objective) -> Result<(), Error> {
+        let served = Objective { value: objective.value.clone(), ..self.registered(asa, objective)?.clone() };
+        let size = Message::Synch { session_id: SessionId::MAX, objective: served }.encode().len();
+        let limit = self.registry.registration(&objective.name).map_or(self.config.message.size, |r| r.message_size);
+        if size > limit {
+            let detail = format!("the message has {size} bytes; {limit} are allowed");
+            return Err(Error::new(ErrorCode::Unspecified, detail));
+        }
+        Ok(())
     }
 
     /// Lets go of everything that belonged to an ASA.
@@ -59,10 +71,10 @@ fn check_loop_count(objective: &Objective) -> Result<(), Error> {
 }
 
 impl Handler<RegisterAsa> for Node {
-    type Result = Result<AsaHandle, Error>;
+    type Result = Result<Registered, Error>;
 
-    fn handle(&mut self, RegisterAsa { name }: RegisterAsa, _: &mut Context<Self>) -> Self::Result {
-        self.registry.register_asa(&name)
+    fn handle(&mut self, RegisterAsa { name }: RegisterAsa, ctx: &mut Context<Self>) -> Self::Result {
+        Ok(Registered { handle: self.registry.register_asa(&name)?, node: ctx.address() })
     }
 }
 
@@ -118,14 +130,14 @@ impl Handler<DeregisterObjective> for Node {
 }
 
 impl Handler<Discover> for Node {
-    type Result = Result<(u64, oneshot::Receiver<Found>), Error>;
+    type Result = Result<(Asking, oneshot::Receiver<Found>), Error>;
 
     fn handle(&mut self, call: Discover, _: &mut Context<Self>) -> Self::Result {
         let Discover { asa, objective, timeout, minimum_ttl, scope, direct_only } = call;
         self.secured()?;
         self.registry.name(asa)?;
         check_loop_count(&objective)?;
-        let size = crate::wire::Message::Discovery {
+        let size = Message::Discovery {
             session_id: u32::MAX,
             initiator: std::net::Ipv6Addr::UNSPECIFIED.into(),
             objective: objective.clone(),
@@ -144,7 +156,7 @@ impl Handler<Discover> for Node {
         let question =
             Question { request, asker: asa, objective, session_ids, timeout, minimum_ttl, scope, direct_only };
         self.discovery.do_send(AskNetwork { question, reply });
-        Ok((request, found))
+        Ok((Asking { request, discovery: self.discovery.clone() }, found))
     }
 }
 
@@ -170,11 +182,13 @@ impl Handler<MaySynchronize> for Node {
 }
 
 impl Handler<Open> for Node {
-    type Result = Result<(Addr<Session>, SessionId), Error>;
+    type Result = Result<(Held, SessionId), Error>;
 
     fn handle(&mut self, call: Open, _: &mut Context<Self>) -> Self::Result {
         let Open { asa, objective, target, negotiation } = call;
         self.secured()?;
+        // The ASA may have gone while a peer was looked for.
+        self.registry.name(asa)?;
         if self.occupied >= self.config.sessions {
             let detail = format!("{} sessions are open", self.config.sessions);
             return Err(Error::new(ErrorCode::Unspecified, detail));
@@ -190,7 +204,7 @@ impl Handler<Open> for Node {
         let key = slot.key;
         let session = Session::new(self.around.clone(), core, Origin::Dial(target), slot).start();
         self.sessions.insert(key, (asa, session.clone()));
-        Ok((session, session_id))
+        Ok((Held(session), session_id))
     }
 }
 
@@ -231,6 +245,7 @@ impl Handler<ServeValue> for Node {
 
     fn handle(&mut self, ServeValue { asa, objective }: ServeValue, _: &mut Context<Self>) -> Self::Result {
         self.secured()?;
+        self.fits(asa, &objective)?;
         self.registry.serve(asa, &objective)?;
         self.objective(&objective.name);
         self.announce(&objective.name);
@@ -300,8 +315,13 @@ impl Handler<Stop> for Node {
         for link in self.links.values() {
             link.actor.do_send(StopLink);
         }
-        self.interfaces = None;
-        self.reception = None;
+        // Neither ends by itself: each listens to the network.
+        if let Some(interfaces) = self.interfaces.take() {
+            interfaces.do_send(Stop {});
+        }
+        if let Some(reception) = self.reception.take() {
+            reception.do_send(Stop {});
+        }
         ctx.stop();
     }
 }

@@ -1,7 +1,9 @@
 //! What the node hears: calls of the API, and word from the other actors.
 
+use super::Node;
 use crate::actors::connection::Connection;
-use crate::actors::session::{Handed, Session, Target};
+use crate::actors::discovery::Asking;
+use crate::actors::session::{Handed, Held, Session, Target};
 use crate::error::Error;
 use crate::net::Interface;
 use crate::protocol::discovery::{Found, Scope};
@@ -24,7 +26,7 @@ macro_rules! message {
     };
 }
 
-message!(RegisterAsa { name: String } -> Result<AsaHandle, Error>);
+message!(RegisterAsa { name: String } -> Result<Registered, Error>);
 message!(DeregisterAsa { asa: AsaHandle, name: String } -> Result<(), Error>);
 message!(
     /// The last handle of an ASA has been dropped.
@@ -33,7 +35,7 @@ message!(
 message!(RegisterObjective { asa: AsaHandle, objective: Objective, registration: Registration } -> Result<(), Error>);
 message!(DeregisterObjective { asa: AsaHandle, name: String } -> Result<(), Error>);
 message!(
-    /// The answer comes through the channel; the number cancels the question.
+    /// The answer comes through the channel.
     Discover {
         asa: AsaHandle,
         objective: Objective,
@@ -41,7 +43,7 @@ message!(
         minimum_ttl: Option<Duration>,
         scope: Scope,
         direct_only: bool,
-    } -> Result<(u64, oneshot::Receiver<Found>), Error>
+    } -> Result<(Asking, oneshot::Receiver<Found>), Error>
 );
 message!(
     /// Checks that the ASA may request this negotiation.
@@ -54,7 +56,7 @@ message!(
 message!(
     /// Opens a session; it dials at once.
     Open { asa: AsaHandle, objective: Objective, target: Target, negotiation: bool }
-        -> Result<(Addr<Session>, SessionId), Error>
+        -> Result<(Held, SessionId), Error>
 );
 message!(Listen { asa: AsaHandle, objective: Objective } -> Result<oneshot::Receiver<Result<Handed, Error>>, Error>);
 message!(StopListen { asa: AsaHandle, objective: Objective, negotiation: bool } -> Result<(), Error>);
@@ -92,6 +94,18 @@ message!(
     /// A connection that was kept open in silence is closed now.
     Unparked {} -> ()
 );
+
+/// A registration; dropped, the ASA is deregistered.
+pub(crate) struct Registered {
+    pub(crate) handle: AsaHandle,
+    pub(crate) node: Addr<Node>,
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        self.node.do_send(Gone { asa: self.handle });
+    }
+}
 
 /// What a node says about itself.
 #[derive(Debug, Clone)]

@@ -132,6 +132,7 @@ impl Node {
             message_size: self.registry.registration(name).map_or(self.config.message.size, |r| r.message_size),
             gap: self.config.message_gap,
             wait_cap: self.config.wait_cap,
+            session_cap: self.config.session_cap,
         }
     }
 

@@ -70,6 +70,7 @@ impl Negotiation {
         }
         self.loop_count = self.loop_count.min(objective.loop_count);
         self.turn = Turn::Ours;
+        self.answered = true;
         self.deadline = None;
         self.out_of_turn = 0;
         let offer = Objective { loop_count: self.loop_count, ..objective };
@@ -137,8 +138,8 @@ impl Negotiation {
         self.connected = false;
         self.delayed.clear();
         let code = match self.turn {
-            Turn::Connecting => ErrorCode::SocketNegotiationRequest,
-            Turn::Theirs => ErrorCode::SocketNegotiationStep,
+            Turn::Theirs if self.answered => ErrorCode::SocketNegotiationStep,
+            Turn::Connecting | Turn::Theirs => ErrorCode::SocketNegotiationRequest,
             Turn::Ours => ErrorCode::SocketWait,
             Turn::Over => ErrorCode::SocketEnd,
         };

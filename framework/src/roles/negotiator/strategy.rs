@@ -1,0 +1,132 @@
+//! What the author of an ASA decides: pure, seedable, without a clock.
+
+use crate::event::Ending;
+use grasp::Objective;
+use std::time::Duration;
+
+/// What a negotiating ASA wants; one for each instance.
+pub trait Strategy: 'static {
+    /// What to tell people at the start: who this is and what it does.
+    fn introduces(&mut self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// The next thing to do on its own initiative; called at the start and whenever the last one is done.
+    fn task(&mut self) -> Task {
+        Task::Idle
+    }
+
+    /// The result of [`Task::Read`] or [`Task::Look`]; returns what to say about it.
+    fn heard(&mut self, heard: Heard<'_>) -> Vec<String> {
+        let _ = heard;
+        Vec::new()
+    }
+
+    /// A peer asks; returns who talks to it. Called as soon as the request is there.
+    fn requested(&mut self, request: &Objective) -> Box<dyn Dialogue>;
+}
+
+/// One thing to do.
+pub enum Task {
+    /// Nothing; only answers requests from now on.
+    Idle,
+    /// Nothing for so long.
+    Pause(Duration),
+    /// Read a synchronization objective, by rapid mode if the answer to the discovery brings the value.
+    Read {
+        /// What.
+        objective: Objective,
+        /// Time limit.
+        timeout: Duration,
+    },
+    /// Look at all flooded copies of an objective.
+    Look(Objective),
+    /// Find a peer and negotiate.
+    Negotiate {
+        /// The objective with the value asked for and the initial loop count.
+        objective: Objective,
+        /// Time to look for a peer.
+        discovery: Duration,
+        /// Forget the peers known so far first.
+        flush: bool,
+        /// Who talks.
+        dialogue: Box<dyn Dialogue>,
+    },
+    /// Everything is done.
+    Finish,
+}
+
+/// What was read.
+#[derive(Debug)]
+pub enum Heard<'a> {
+    /// A value.
+    Value(&'a Objective),
+    /// Why there is none.
+    Nothing(&'a str, &'a grasp::Error),
+    /// Flooded copies, each with where it says it comes from.
+    Copies(&'a str, &'a [(Option<String>, Objective)]),
+}
+
+/// One negotiation, from the first proposal to the end.
+pub trait Dialogue: 'static {
+    /// What to say when it begins: nothing has been sent or answered yet.
+    fn begins(&mut self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// The peer has proposed; the loop count in it is what is left.
+    fn proposed(&mut self, offer: &Objective) -> Turn;
+
+    /// The pause after [`Act::Wait`] is over; it is still this side's turn.
+    fn waited(&mut self) -> Turn {
+        Turn { say: Vec::new(), act: Act::Decline("no decision after a wait".into()) }
+    }
+
+    /// The next proposal would exceed the loop count: nothing was sent, and the session is about to be declined.
+    fn exhausted(&mut self) -> String {
+        "Loop count exhausted".into()
+    }
+
+    /// It is over; returns what to say about it.
+    fn ended(&mut self, ended: Ended<'_>) -> Vec<String>;
+}
+
+/// How a negotiation ended, for its dialogue.
+#[derive(Debug)]
+pub struct Ended<'a> {
+    /// How.
+    pub ending: Ending,
+    /// Whether this side said the last word.
+    pub by_us: bool,
+    /// The value agreed, or the one last proposed.
+    pub objective: Option<&'a Objective>,
+    /// Why it was declined or failed.
+    pub reason: Option<&'a str>,
+}
+
+/// What to say, and what to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Turn {
+    /// Lines for people.
+    pub say: Vec<String>,
+    /// The move.
+    pub act: Act,
+}
+
+/// A move in a negotiation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Act {
+    /// Accept the peer's proposal.
+    Accept,
+    /// Propose this instead.
+    Propose(Objective),
+    /// Decline with a reason.
+    Decline(String),
+    /// Ask the peer to wait, and decide after a pause.
+    Wait {
+        /// What the peer is told.
+        announce: Duration,
+        /// What it really takes.
+        pause: Duration,
+    },
+}

@@ -1,0 +1,174 @@
+//! `asa discover|synchronize|flood|get-flood`: asks or tells a network by hand, with a temporary node.
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use asa_framework::deploy::Deployment;
+use asa_framework::event::{Events, json_of};
+use asa_framework::manifest::{Loaded, Manifest};
+use grasp::net::kernel::Kernel;
+use grasp::protocol::flood::Flooded;
+use grasp::wire::diagnostic;
+use grasp::{Asa, AsaLocator, Locator, Objective, Registration, Value};
+use serde_json::json;
+use tokio::time::Instant;
+
+use crate::cli::{BrowseArgs, DiscoverArgs, FloodArgs, GetFloodArgs, LogFormat, SynchronizeArgs};
+use crate::run::refuse;
+use crate::{classes, node, settings};
+
+/// A temporary node: it passes nothing on, and takes any port.
+const MANIFEST: &str = r#"
+[node]
+name = "asa-by-hand"
+[grasp]
+substrate = "insecure-lab"
+port = 0
+relay = false
+experimental_objectives = true
+link_local_locators = true
+"#;
+const STOP_LIMIT: Duration = Duration::from_millis(500);
+
+/// Finds the nodes that offer an objective; 1 if there are none.
+pub(crate) fn discover(args: &DiscoverArgs) -> anyhow::Result<u8> {
+    let (browse, name) = (&args.browse, args.name.clone());
+    by_hand(browse, async move |asa: Asa| {
+        let objective = Objective::discovery(name).with_loop_count(browse.loop_count);
+        let found = asa.discover(&objective, timeout(browse), None).await?;
+        for locator in &found {
+            print(browse, &locator_text(locator), &locator_json(locator))?;
+        }
+        Ok(if found.is_empty() { nothing(browse, "nobody answers") } else { 0 })
+    })
+}
+
+/// Reads a value; 1 if there is none.
+pub(crate) fn synchronize(args: &SynchronizeArgs) -> anyhow::Result<u8> {
+    let (browse, peer) = (&args.browse, args.peer);
+    by_hand(browse, async move |asa: Asa| {
+        let objective = Objective::synchronization(args.name.clone()).with_loop_count(browse.loop_count);
+        let peer = peer.map(|peer| {
+            let scope = if let SocketAddr::V6(v6) = peer { v6.scope_id() } else { 0 };
+            AsaLocator::known(Locator::tcp(peer.ip(), peer.port()), scope)
+        });
+        match asa.synchronize_rapidly(&objective, peer.as_ref(), timeout(browse), true).await {
+            Ok(objective) => {
+                print(
+                    browse,
+                    &value_text(&objective),
+                    &json!({ "name": objective.name, "value": json_of(&objective) }),
+                )?;
+                Ok(0)
+            }
+            Err(error) => Ok(nothing(browse, &error.to_string())),
+        }
+    })
+}
+
+/// Floods a value once.
+pub(crate) fn flood(args: &FloodArgs) -> anyhow::Result<u8> {
+    let browse = &args.browse;
+    by_hand(browse, async move |asa: Asa| {
+        let objective = Objective::synchronization(args.name.clone())
+            .with_loop_count(browse.loop_count)
+            .with_value(Value::item(&args.value)?);
+        asa.register_objective(&objective, Registration::default()).await?;
+        asa.flood(args.ttl, vec![(objective.clone(), None)]).await?;
+        let sent = json!({ "name": objective.name, "value": json_of(&objective), "ttl": args.ttl });
+        print(browse, &format!("flooded {} = {}", objective.name, value_text(&objective)), &sent)?;
+        Ok(0)
+    })
+}
+
+/// Listens for flooded values until the time is up; 1 if there was none.
+pub(crate) fn get_flood(args: &GetFloodArgs) -> anyhow::Result<u8> {
+    let browse = &args.browse;
+    by_hand(browse, async move |asa: Asa| {
+        let objective = Objective::synchronization(args.name.clone());
+        let mut copies = asa.watch_flood(&objective).await?;
+        let deadline = Instant::now() + timeout(browse);
+        let mut heard = false;
+        while let Ok(Some(copy)) = tokio::time::timeout_at(deadline, copies.recv()).await {
+            heard = true;
+            print(browse, &copy_text(&copy), &copy_json(&copy))?;
+        }
+        Ok(if heard { 0 } else { nothing(browse, "nothing was flooded") })
+    })
+}
+
+fn timeout(browse: &BrowseArgs) -> Duration {
+    Duration::from_millis(browse.timeout.into())
+}
+
+/// Starts the temporary node, does the work as its only ASA, and ends the node.
+fn by_hand(browse: &BrowseArgs, work: impl AsyncFnOnce(Asa) -> anyhow::Result<u8>) -> anyhow::Result<u8> {
+    node::log(LogFormat::Text, "warn");
+    let mut sources = settings::sources(Some(Path::new("the command line")), &browse.sets, &browse.interfaces);
+    sources.content = Some(MANIFEST.into());
+    let manifest = match Manifest::load(sources, &classes::infos()) {
+        Ok(Loaded { manifest, .. }) => manifest,
+        Err(problems) => {
+            refuse(&problems);
+            return Ok(2);
+        }
+    };
+    node::block_on(false, async {
+        let events: Events = Arc::new(|_| {});
+        let network = Arc::new(Kernel::new());
+        let deployment = Deployment::start(&manifest, &classes::all(), network, events, |_| {}).await?;
+        let asa = deployment.grasp().register_asa("by-hand").await?;
+        let result = tokio::select! {
+            biased;
+            signal = node::stop_signal() => signal.map(|()| 0).map_err(Into::into),
+            result = work(asa) => result,
+        };
+        deployment.stop(STOP_LIMIT).await;
+        result
+    })?
+}
+
+fn print(browse: &BrowseArgs, text: &str, object: &serde_json::Value) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    if browse.json { writeln!(out, "{object}") } else { writeln!(out, "{text}") }?;
+    out.flush()
+}
+
+/// Says on standard error why there is nothing to show.
+fn nothing(browse: &BrowseArgs, why: &str) -> u8 {
+    if !browse.json {
+        let _ = writeln!(io::stderr().lock(), "asa: {why}");
+    }
+    1
+}
+
+fn locator_text(locator: &AsaLocator) -> String {
+    let how = if locator.diverted { ", told by another node" } else { "" };
+    format!("{} over interface {}{how}", locator.locator, locator.interface)
+}
+
+fn locator_json(locator: &AsaLocator) -> serde_json::Value {
+    json!({ "locator": locator.locator.to_string(), "interface": locator.interface, "diverted": locator.diverted })
+}
+
+fn value_text(objective: &Objective) -> String {
+    objective.value.as_ref().map_or_else(|| "no value".to_owned(), |value| diagnostic(value.as_bytes()))
+}
+
+fn copy_text(copy: &Flooded) -> String {
+    let from = copy.locator.as_ref().map(|locator| format!(" from {}", locator.locator)).unwrap_or_default();
+    format!("{} = {}{from}", copy.objective.name, value_text(&copy.objective))
+}
+
+fn copy_json(copy: &Flooded) -> serde_json::Value {
+    json!({
+        "name": copy.objective.name,
+        "value": json_of(&copy.objective),
+        "loop_count": copy.objective.loop_count,
+        "locator": copy.locator.as_ref().map(|locator| locator.locator.to_string()),
+        "interface": copy.link,
+    })
+}

@@ -1,0 +1,115 @@
+//! `asa demo`: Gray and Briggs on two nodes in one process.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use asa_framework::deploy::Deployment;
+use asa_framework::event::{Ending, Event, Events, Side};
+use asa_framework::manifest::{Lab, Loaded};
+use grasp::Interfaces;
+use grasp::net::memory::{Conditions, Fabric};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha12Rng;
+use tokio::sync::mpsc;
+
+use crate::cli::{Demo, DemoArgs, Pace};
+use crate::output::{Dialogue, Look, Summary};
+use crate::run::refuse;
+use crate::{classes, node, settings};
+
+/// The lab file, so that the demo needs nothing but the binary.
+const LAB: &str = include_str!("../config/demo.toml");
+/// Pause after each line at human pace.
+const READING: Duration = Duration::from_millis(350);
+const STOP_LIMIT: Duration = Duration::from_secs(2);
+/// What the last word of a negotiation takes to arrive, and more.
+const LAST_WORD: Duration = Duration::from_millis(500);
+
+/// Runs the demonstration; 0 if every negotiation ended by agreement or decline.
+pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<u8> {
+    let Demo::GrayBriggs = args.demo;
+    node::log(crate::cli::LogFormat::Text, "error");
+    let mut sources = settings::sources(Some(Path::new("config/demo.toml")), &[], &[]);
+    sources.content = Some(LAB.into());
+    if let Some(sessions) = args.sessions {
+        sources.sets.push(("nodes.gray.asa.gray.parameters.sessions".into(), sessions.to_string()));
+    }
+    if let Some(seed) = args.seed {
+        for node in ["gray", "briggs"] {
+            // 0 stands for a seed from the system in a manifest; here every number is a seed.
+            let seed = (seed % i64::MAX.unsigned_abs()) + 1;
+            sources.sets.push((format!("nodes.{node}.asa.{node}.parameters.seed"), seed.to_string()));
+        }
+    }
+    match Lab::load(sources, &classes::infos()) {
+        Ok(Loaded { manifest, .. }) => {
+            node::block_on(args.pace == Pace::Fast, talk(&manifest, args.seed, args.pace == Pace::Human))?
+        }
+        Err(problems) => {
+            refuse(&problems);
+            Ok(2)
+        }
+    }
+}
+
+async fn talk(lab: &Lab, seed: Option<u64>, human: bool) -> anyhow::Result<u8> {
+    let mut random = ChaCha12Rng::seed_from_u64(seed.unwrap_or_else(rand::random));
+    let (sender, mut events) = mpsc::unbounded_channel();
+    let sink: Events = Arc::new(move |event| {
+        let _ = sender.send(event);
+    });
+    let fabric = Fabric::new(random.random());
+    let millis = |ms: u32| Duration::from_millis(ms.into());
+    let link = fabric.link(Conditions {
+        latency: millis(lab.fabric.latency_ms),
+        jitter: millis(lab.fabric.jitter_ms),
+        loss: lab.fabric.loss,
+        duplicate: lab.fabric.duplicate,
+        reorder: lab.fabric.reorder,
+    });
+    let mut deployments = Vec::new();
+    for manifest in lab.nodes.values() {
+        let (place, seed) = (Arc::new(fabric.node(&[link])), random.random());
+        let adjust = |config: &mut grasp::NodeConfig| {
+            config.interfaces = Interfaces::All;
+            config.seed = Some(seed);
+        };
+        deployments.push(Deployment::start(manifest, &classes::all(), place, sink.clone(), adjust).await?);
+    }
+    let mut dialogue = Dialogue::new(io::stdout(), Look::of_stdout(|name| std::env::var(name).ok()));
+    dialogue.note("Gray wants money from the bank Briggs; both speak GRASP over a link in memory.")?;
+    let stop = node::stop_signal();
+    tokio::pin!(stop);
+    let mut summary = Summary::default();
+    loop {
+        tokio::select! {
+            biased;
+            signal = &mut stop => { signal?; break; }
+            event = events.recv() => {
+                let Some(event) = event else { break };
+                // Each negotiation has two ends; it is counted where it was begun.
+                if matches!(event, Event::NegotiationEnded { role: Side::Initiator, .. }) {
+                    summary.count(&event);
+                }
+                dialogue.event(&event)?;
+                if matches!(event, Event::Finished { .. }) {
+                    break;
+                }
+            }
+        }
+        if human {
+            tokio::time::sleep(READING).await;
+        }
+    }
+    tokio::time::sleep(LAST_WORD).await;
+    while let Ok(event) = events.try_recv() {
+        dialogue.event(&event)?;
+    }
+    for deployment in deployments {
+        deployment.stop(STOP_LIMIT).await;
+    }
+    dialogue.note(&summary.to_string())?;
+    Ok(u8::from(summary.of(Ending::Failed) > 0))
+}

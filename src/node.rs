@@ -1,0 +1,50 @@
+//! What every subcommand that runs a node shares: the actor system, logging, signals.
+
+use std::io::{self, IsTerminal};
+
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use crate::cli::LogFormat;
+
+/// Runs a future in a fresh actor system; with `simulated`, time passes only while nothing is to be done.
+pub(crate) fn block_on<F: Future>(simulated: bool, future: F) -> anyhow::Result<F::Output> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(simulated).build()?;
+    let runtime = actix::System::with_tokio_rt(|| runtime);
+    Ok(runtime.block_on(future))
+}
+
+/// Sends log lines to standard error, or as JSON objects to standard output; `ASA_LOG` chooses what is logged.
+pub(crate) fn log(format: LogFormat, default: &str) {
+    let filter = EnvFilter::try_from_env("ASA_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter);
+    // A second subscriber cannot be set; the first one stays.
+    let _ = match format {
+        LogFormat::Text => {
+            let ansi = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+            builder.with_writer(io::stderr).with_ansi(ansi).with_target(false).try_init()
+        }
+        LogFormat::Json => builder.json().with_writer(io::stdout).try_init(),
+    };
+    std::panic::set_hook(Box::new(|panic| tracing::error!(%panic, "an actor panicked")));
+}
+
+/// Waits for SIGTERM or Ctrl-C; the next one after that ends the process at once.
+pub(crate) async fn stop_signal() -> io::Result<()> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::select! {
+        biased;
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    actix::spawn(async move {
+        tokio::select! {
+            biased;
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        #[allow(clippy::disallowed_methods, reason = "whoever asks twice does not want to wait for anything")]
+        std::process::exit(130);
+    });
+    Ok(())
+}

@@ -1,0 +1,128 @@
+//! `asa run` and `asa relay`: nodes on a real network.
+
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use asa_framework::deploy::Deployment;
+use asa_framework::event::{Event, Events};
+use asa_framework::manifest::{Loaded, Manifest, Problems, Sources};
+use grasp::net::kernel::Kernel;
+use tokio::sync::mpsc;
+
+use crate::cli::{LogFormat, RelayArgs, RunArgs};
+use crate::output::{Dialogue, Look, Summary};
+use crate::{classes, node, settings};
+
+/// Open sessions are declined and registrations withdrawn within this time.
+const STOP_LIMIT: Duration = Duration::from_secs(4);
+
+/// A node without agents; only what the command line says is added to it.
+const RELAY: &str = "[node]\nname = \"relay\"\n[grasp]\nsubstrate = \"insecure-lab\"\n";
+
+/// Runs what a manifest says.
+pub(crate) fn run(args: &RunArgs) -> anyhow::Result<u8> {
+    let sources = settings::sources(Some(&args.manifest), &args.sets, &args.interfaces);
+    start(sources, args.log_format, args.sessions.map(std::num::NonZeroU64::get))
+}
+
+/// Runs a node that only relays.
+pub(crate) fn relay(args: &RelayArgs) -> anyhow::Result<u8> {
+    let mut sources = settings::sources(Some(Path::new("asa relay")), &args.sets, &args.interfaces);
+    sources.content = Some(RELAY.into());
+    start(sources, args.log_format, None)
+}
+
+fn start(sources: Sources, format: LogFormat, sessions: Option<u64>) -> anyhow::Result<u8> {
+    node::log(format, "info");
+    match Manifest::load(sources, &classes::infos()) {
+        Ok(Loaded { manifest, .. }) => node::block_on(false, serve(&manifest, format, sessions))?,
+        Err(problems) => {
+            refuse(&problems);
+            Ok(2)
+        }
+    }
+}
+
+/// Says what is wrong with the settings.
+pub(crate) fn refuse(problems: &Problems) {
+    let _ = writeln!(io::stderr().lock(), "{problems}");
+}
+
+async fn serve(manifest: &Manifest, format: LogFormat, sessions: Option<u64>) -> anyhow::Result<u8> {
+    let (sender, mut events) = mpsc::unbounded_channel();
+    let sink: Events = Arc::new(move |event| {
+        // Nobody listens any more only when the process is about to end.
+        let _ = sender.send(event);
+    });
+    let classes = classes::all();
+    let deployment = Deployment::start(manifest, &classes, Arc::new(Kernel::new()), sink, |_| {});
+    let mut writer = Writer::new(format);
+    let stop = node::stop_signal();
+    tokio::pin!(deployment, stop);
+    let deployment = tokio::select! {
+        biased;
+        signal = &mut stop => { signal?; return Ok(0); }
+        deployment = &mut deployment => deployment?,
+    };
+    let mut summary = Summary::default();
+    loop {
+        tokio::select! {
+            biased;
+            signal = &mut stop => { signal?; break; }
+            event = events.recv() => {
+                let Some(event) = event else { break };
+                summary.count(&event);
+                writer.write(&event)?;
+                if matches!(event, Event::Finished { .. }) || sessions.is_some_and(|limit| summary.total() >= limit) {
+                    break;
+                }
+            }
+        }
+    }
+    deployment.stop(STOP_LIMIT).await;
+    while let Ok(event) = events.try_recv() {
+        summary.count(&event);
+        writer.write(&event)?;
+    }
+    writer.summary(&summary)?;
+    Ok(0)
+}
+
+/// Writes events in either format.
+enum Writer {
+    Text(Dialogue<io::Stdout>),
+    Json(io::Stdout),
+}
+
+impl Writer {
+    fn new(format: LogFormat) -> Self {
+        match format {
+            LogFormat::Text => {
+                Self::Text(Dialogue::new(io::stdout(), Look::of_stdout(|name| std::env::var(name).ok())))
+            }
+            LogFormat::Json => Self::Json(io::stdout()),
+        }
+    }
+
+    fn write(&mut self, event: &Event) -> io::Result<()> {
+        match self {
+            Self::Text(dialogue) => dialogue.event(event),
+            Self::Json(out) => {
+                let mut line = serde_json::to_vec(event)?;
+                line.push(b'\n');
+                let mut out = out.lock();
+                out.write_all(&line)?;
+                out.flush()
+            }
+        }
+    }
+
+    fn summary(&mut self, summary: &Summary) -> io::Result<()> {
+        match self {
+            Self::Text(dialogue) if summary.total() > 0 => dialogue.note(&summary.to_string()),
+            Self::Text(_) | Self::Json(_) => Ok(()),
+        }
+    }
+}

@@ -6,6 +6,8 @@
     reason = "real hosts keep real time, and these tests wait for them on threads of their own"
 )]
 
+mod architecture;
+mod command;
 mod lab;
 mod lab_works;
 mod network;

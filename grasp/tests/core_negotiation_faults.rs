@@ -167,7 +167,10 @@ fn lost_connections_are_reported() {
     let mut ours = responder(o(1));
     assert!(closed(&ours.feed(Input::Disconnected { mid_message: false })));
     assert_eq!(code(&ours.feed(step(o(2)))), ErrorCode::NoSocket);
-    let mut stepping = initiated(o(1));
+    let mut requesting = initiated(o(1));
+    assert_eq!(code(&requesting.feed(Input::SendFailed("reset".into()))), ErrorCode::SocketNegotiationRequest);
+    let mut stepping = responder(o(1));
+    stepping.feed(step(o(2)));
     assert_eq!(code(&stepping.feed(Input::SendFailed("reset".into()))), ErrorCode::SocketNegotiationStep);
 }
 

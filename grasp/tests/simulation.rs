@@ -412,6 +412,7 @@ fn recorded_cores_replay_to_the_same_outputs() {
         message_size: Registration::default().message_size,
         gap: NodeConfig::default().message_gap,
         wait_cap: None,
+        session_cap: None,
     };
     let requester = Negotiation::initiator(config, Objective::negotiation("32473:n"));
     assert!(replays(requester, &of(&log, "n00", &core)) >= 4);

@@ -8,7 +8,7 @@ use crate::roles::Stop;
 use actix::prelude::*;
 use grasp::protocol::flood::Flooded;
 use grasp::wire::SessionId;
-use grasp::{Asa, Error, ErrorCode, Negotiated, Objective, Session, Step};
+use grasp::{Asa, Error, ErrorCode, Negotiated, Objective, Session, Step, Value};
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -162,9 +162,11 @@ struct Wanted {
 async fn ask(asa: &Asa, wanted: &Wanted, opened: &Cell<Option<Opened>>) -> Result<Negotiated, Error> {
     let note = |session_id, peer| opened.set(Some(Opened { session_id, peer }));
     let Wanted { objective, discovery, flush, timeout } = wanted;
-    let mut peers = asa.discover(objective, Duration::ZERO, flush.then_some(Duration::ZERO)).await?;
+    // What is asked for is the peer's business, and only in the request.
+    let sought = objective.clone().with_value(Value::null());
+    let mut peers = asa.discover(&sought, Duration::ZERO, flush.then_some(Duration::ZERO)).await?;
     if peers.is_empty() {
-        peers = asa.discover(objective, *discovery, None).await?;
+        peers = asa.discover(&sought, *discovery, None).await?;
     }
     let mut last = Error::from(ErrorCode::NoDiscoveryReply);
     for peer in &peers {

@@ -373,12 +373,12 @@ fn a_discovery_that_does_not_fit_is_refused() {
         let lan = Lan::new();
         let node = lan.node("node").await;
         let asker = node.register_asa("asker").await.unwrap();
-        let long = syn(S).with_value(Value::embedded(&[7; 1_200]));
+        let long = syn(&"n".repeat(1_210));
         assert_eq!(code(asker.discover(&long, s(1), None).await), ErrorCode::Unspecified);
         let zero = syn(S).with_loop_count(0);
         assert_eq!(code(asker.discover(&zero, s(1), None).await), ErrorCode::Unspecified);
-        let fits = syn(S).with_value(Value::embedded(&[7; 1_150]));
-        assert!(asker.discover(&fits, s(1), None).await.unwrap().is_empty());
+        let fits = syn(&"n".repeat(1_150)).with_value(Value::embedded(&[7; 1_200]));
+        assert!(asker.discover(&fits, s(1), None).await.unwrap().is_empty(), "the value is not sent");
     });
 }
 

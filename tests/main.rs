@@ -6,6 +6,7 @@
     reason = "real hosts keep real time, and these tests wait for them on threads of their own"
 )]
 
+mod interop;
 mod lab;
 mod lab_works;
 mod network;

@@ -1,8 +1,10 @@
 //! `asa decode`: messages in hex, one a line, to JSON, one object a line.
 
 use grasp::wire::{Answer, EndOption, Limits, Locator, Message, Objective, Value, decode, diagnostic};
-use serde_json::{Map, Value as Json, json};
+use serde::Serialize;
+use serde_json::{Value as Json, json};
 use std::io::{self, BufRead, Read, Write};
+use std::net::IpAddr;
 
 /// Longest line that is read, in bytes; enough for the largest message with blanks between all digits.
 const MAX_LINE: usize = 4 * grasp::constants::GRASP_DEF_MAX_SIZE;
@@ -36,74 +38,77 @@ pub(crate) fn run(mut input: impl BufRead, mut output: impl Write) -> io::Result
         let report = if too_long { Err(format!("the line is longer than {MAX_LINE} bytes")) } else { one(&line) };
         let report = report.unwrap_or_else(|error| {
             all = false;
-            json!({ "error": error })
+            json!({ "error": error }).to_string()
         });
         writeln!(output, "{report}")?;
     }
 }
 
 /// Decodes one message from its digits.
-fn one(digits: &[u8]) -> Result<Json, String> {
+fn one(digits: &[u8]) -> Result<String, String> {
     let bytes = std::str::from_utf8(digits).ok().and_then(grasp::hex::decode).ok_or("not hex")?;
-    decode(&bytes, &Limits::default()).map(|message| describe(&message)).map_err(|error| error.to_string())
+    let message = decode(&bytes, &Limits::default()).map_err(|error| error.to_string())?;
+    serde_json::to_string(&describe(&message)).map_err(|error| error.to_string())
 }
 
-/// The fields that messages of this type have.
-fn describe(message: &Message) -> Json {
-    let mut fields = Map::new();
-    let mut put = |name: &str, value: Json| fields.insert(name.to_owned(), value);
-    put("type", message.message_type().name().into());
-    if let Some(session_id) = message.session_id() {
-        put("session_id", session_id.into());
-    }
+/// A decoded message, its fields in the order in which they are written; those its type does not have are null or empty.
+#[derive(Default, Serialize)]
+struct Report {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    session_id: Option<u32>,
+    initiator: Option<IpAddr>,
+    ttl: Option<u32>,
+    objectives: Vec<Json>,
+    /// For a flood, one entry an objective; null is the empty tag.
+    locators: Vec<Option<String>>,
+    options: Vec<Json>,
+    encoded: String,
+}
+
+fn describe(message: &Message) -> Report {
+    let mut report = Report {
+        kind: message.message_type().name(),
+        session_id: message.session_id(),
+        encoded: grasp::hex::encode(&message.encode()),
+        ..Report::default()
+    };
     match message {
         Message::Noop => {}
         Message::Discovery { initiator, objective: wanted, .. } => {
-            put("initiator", initiator.to_string().into());
-            put("objectives", json!([objective(wanted)]));
+            report.initiator = Some(*initiator);
+            report.objectives.push(objective(wanted));
         }
         Message::Response { initiator, ttl, answer, objective: copy, .. } => {
-            put("initiator", initiator.to_string().into());
-            put("ttl", (*ttl).into());
-            if let Some(copy) = copy {
-                put("objectives", json!([objective(copy)]));
-            }
-            let places: Vec<_> = answer.locators().iter().map(locator).collect();
+            (report.initiator, report.ttl) = (Some(*initiator), Some(*ttl));
+            report.objectives.extend(copy.as_ref().map(objective));
+            let places = answer.locators().iter().map(locator);
             match answer {
-                Answer::Locators(_) => put("locators", places.into()),
-                Answer::Divert(_) => put("options", json!([{ "divert": places }])),
-            };
+                Answer::Locators(_) => report.locators.extend(places.map(Some)),
+                Answer::Divert(_) => report.options.push(json!({ "divert": places.collect::<Vec<_>>() })),
+            }
         }
         Message::RequestNegotiation { objective: one, .. }
         | Message::RequestSynchronization { objective: one, .. }
         | Message::Negotiate { objective: one, .. }
-        | Message::Synch { objective: one, .. } => {
-            put("objectives", json!([objective(one)]));
-        }
-        Message::End { option, .. } => {
-            let option = match option {
-                EndOption::Accept => json!({ "accept": true }),
-                EndOption::Decline(reason) => json!({ "decline": reason }),
-            };
-            put("options", json!([option]));
-        }
-        Message::Wait { waiting_time, .. } => {
-            put("options", json!([{ "waiting_time": waiting_time }]));
-        }
+        | Message::Synch { objective: one, .. } => report.objectives.push(objective(one)),
+        Message::End { option, .. } => report.options.push(match option {
+            EndOption::Accept => json!({ "accept": true }),
+            EndOption::Decline(reason) => json!({ "decline": reason }),
+        }),
+        Message::Wait { waiting_time, .. } => report.options.push(json!({ "waiting_time": waiting_time })),
         Message::Flood { initiator, ttl, objectives, .. } => {
-            put("initiator", initiator.to_string().into());
-            put("ttl", (*ttl).into());
-            put("objectives", objectives.iter().map(|tagged| objective(&tagged.objective)).collect());
-            put("locators", objectives.iter().map(|tagged| tagged.locator.as_ref().map(locator)).collect());
-        }
-        Message::Invalid { content, .. } => {
-            if let Some(content) = content {
-                put("options", json!([{ "content": notation(content) }]));
+            (report.initiator, report.ttl) = (Some(*initiator), Some(*ttl));
+            for tagged in objectives {
+                report.objectives.push(objective(&tagged.objective));
+                report.locators.push(tagged.locator.as_ref().map(locator));
             }
         }
+        Message::Invalid { content, .. } => {
+            report.options.extend(content.as_ref().map(|content| json!({ "content": notation(content) })));
+        }
     }
-    put("encoded", grasp::hex::encode(&message.encode()).into());
-    fields.into()
+    report
 }
 
 fn objective(objective: &Objective) -> Json {
@@ -173,17 +178,19 @@ mod tests {
                 { "name": "EX2", "flags": 5, "loop_count": 3, "value": "2" },
             ],
             "locators": [null, "[2001:db8:f000:baaa:f000:baaa:f000:baaa]:7017 TCP"],
+            "options": [],
             "encoded": hex,
         });
         assert_eq!(single(hex), expected);
     }
 
     #[test]
-    fn fields_that_a_type_does_not_have_are_left_out() {
-        assert_eq!(single("8100"), json!({ "type": "M_NOOP", "encoded": "8100" }));
-        let synch = single("83041a003da10e83634558320505");
-        assert_eq!(synch["objectives"][0]["value"], Json::Null);
-        assert!(synch.get("initiator").is_none() && synch.get("ttl").is_none() && synch.get("locators").is_none());
+    fn every_line_has_the_same_fields_in_the_same_order() {
+        let mut output = Vec::new();
+        run(&b"8100"[..], &mut output).unwrap();
+        let noop = r#"{"type":"M_NOOP","session_id":null,"initiator":null,"ttl":null,"objectives":[],"locators":[],"#;
+        assert_eq!(String::from_utf8(output).unwrap(), format!("{noop}\"options\":[],\"encoded\":\"8100\"}}\n"));
+        assert_eq!(single("83041a003da10e83634558320505")["objectives"][0]["value"], Json::Null);
     }
 
     #[test]

@@ -24,6 +24,8 @@ const LAB: &str = include_str!("../config/demo.toml");
 /// Pause after each line at human pace.
 const READING: Duration = Duration::from_millis(350);
 const STOP_LIMIT: Duration = Duration::from_secs(2);
+/// What the last word of a negotiation takes to arrive, and more.
+const LAST_WORD: Duration = Duration::from_millis(500);
 
 /// Runs the demonstration; 0 if every negotiation ended by agreement or decline.
 pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<u8> {
@@ -77,7 +79,7 @@ async fn talk(lab: &Lab, seed: Option<u64>, human: bool) -> anyhow::Result<u8> {
         deployments.push(Deployment::start(manifest, &classes::all(), place, sink.clone(), adjust).await?);
     }
     let mut dialogue = Dialogue::new(io::stdout(), Look::of_stdout(|name| std::env::var(name).ok()));
-    dialogue.note("Gray wants money from the bank Briggs. Both speak GRASP (RFC 8990) over a link in memory.")?;
+    dialogue.note("Gray wants money from the bank Briggs; both speak GRASP over a link in memory.")?;
     let stop = node::stop_signal();
     tokio::pin!(stop);
     let mut summary = Summary::default();
@@ -101,9 +103,13 @@ async fn talk(lab: &Lab, seed: Option<u64>, human: bool) -> anyhow::Result<u8> {
             tokio::time::sleep(READING).await;
         }
     }
+    tokio::time::sleep(LAST_WORD).await;
+    while let Ok(event) = events.try_recv() {
+        dialogue.event(&event)?;
+    }
     for deployment in deployments {
         deployment.stop(STOP_LIMIT).await;
     }
-    dialogue.note(&format!("\n{summary}").replace('\n', ""))?;
+    dialogue.note(&summary.to_string())?;
     Ok(u8::from(summary.of(Ending::Failed) > 0))
 }

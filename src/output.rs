@@ -94,6 +94,11 @@ impl<W: Write> Dialogue<W> {
     }
 
     fn say(&mut self, who: &str, text: &str) -> io::Result<()> {
+        self.line(who, text, None)
+    }
+
+    /// Writes what concerns one speaker, with a hanging indent; the text is coloured only where it matters.
+    fn line(&mut self, who: &str, text: &str, text_colour: Option<u8>) -> io::Result<()> {
         let known = self.speakers.iter().position(|speaker| speaker == who);
         let index = known.unwrap_or_else(|| {
             self.speakers.push(who.to_owned());
@@ -103,6 +108,7 @@ impl<W: Write> Dialogue<W> {
         let bar = if self.look.unicode { "│" } else { "|" };
         let mut name: String = self.look.shown(who).chars().take(NAME).collect();
         for line in wrapped(&self.look.shown(text), COLUMNS - NAME - 3) {
+            let line = text_colour.map_or_else(|| line.clone(), |colour| self.look.paint(colour, &line));
             writeln!(self.out, "{} {bar} {line}", self.look.paint(colour, &format!("{name:>NAME$}")))?;
             name.clear();
         }
@@ -123,8 +129,8 @@ impl<W: Write> Dialogue<W> {
         use asa_framework::event::Side;
         match event {
             Event::Ready { node, substrate, secure } => {
-                let protection = if *secure { "" } else { " (INSECURE: anyone here can read and forge messages)" };
-                self.note(&format!("{node} is ready, substrate {substrate}{protection}"))
+                let protection = if *secure { "protected by" } else { "INSECURE, anybody can forge messages:" };
+                self.note(&format!("{node} is ready; {protection} {substrate}"))
             }
             Event::Said { asa, text, .. } => self.say(asa, text),
             Event::NegotiationRequested { objective, .. } => {
@@ -138,17 +144,14 @@ impl<W: Write> Dialogue<W> {
             Event::NegotiationStarted { asa, objective, session_id, peer, .. } => {
                 self.say(asa, &format!("{peer} asks about {objective}, session {session_id:08x}"))
             }
-            Event::NegotiationEnded { asa, role: Side::Responder, .. } => self.say(asa, "the session is closed"),
-            Event::NegotiationEnded { asa, outcome, value, .. } => {
+            Event::NegotiationEnded { asa, outcome, session_id, value, .. } => {
                 let (colour, word) = match outcome {
-                    Ending::Accepted => (32, "agreed"),
-                    Ending::Declined => (33, "declined"),
-                    Ending::Failed => (31, "failed"),
+                    Ending::Accepted => (32, "agreed on"),
+                    Ending::Declined => (33, "declined, last proposal"),
+                    Ending::Failed => (31, "failed, last proposal"),
                 };
-                let word = self.look.paint(colour, word);
-                let value = self.look.shown(&value.to_string());
-                writeln!(self.out, "{:>NAME$} = {word}: {value}", self.look.shown(asa))?;
-                self.out.flush()
+                let session = session_id.map(|id| format!("session {id:08x} ")).unwrap_or_default();
+                self.line(asa, &format!("{session}{word} {value}"), Some(colour))
             }
             Event::Finished { asa } => self.say(asa, "finished"),
             Event::Stopped { node } => self.note(&format!("{node} has stopped")),

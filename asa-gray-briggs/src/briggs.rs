@@ -4,7 +4,6 @@ use crate::money::{Money, NZD};
 use crate::{ex1, ex2, ex3, generator, slowness};
 use actix::Actor;
 use asa_framework::class::{Agent, Class, ClassInfo, Site};
-use asa_framework::event::Ending;
 use asa_framework::manifest::{ParameterCheck, Problem};
 use asa_framework::roles::flooder::{Flooder, Plan};
 use asa_framework::roles::negotiator::{Act, Dialogue, Ended, Negotiator, NegotiatorPlan, Strategy, Turn};
@@ -96,7 +95,7 @@ impl Class for Briggs {
             let value = |_| Value::item(&(1, "two", 3)).ok();
             let server = Flooder::new(asa.clone(), name, events.clone(), ex2(), plan, Box::new(value)).start();
 
-            let strategy = Box::new(BriggsStrategy::new(&parameters));
+            let strategy = Box::new(BriggsStrategy::from_parameters(&parameters));
             let plan = NegotiatorPlan { step_timeout: STEP_TIMEOUT, ..NegotiatorPlan::default() };
             let negotiator = Negotiator::new(asa.clone(), name, events, Some(ex3()), plan, strategy).start();
             Ok(Agent::new(asa, vec![flooder.recipient(), server.recipient(), negotiator.recipient()]))
@@ -117,11 +116,24 @@ pub struct BriggsStrategy {
     reserves: (i64, i64),
     wait_ms: (u64, u64),
     slowness: u32,
+    bank: String,
 }
 
 impl BriggsStrategy {
-    fn new(parameters: &Parameters) -> Self {
+    /// Decides as checked parameters say.
+    ///
+    /// # Errors
+    ///
+    /// `#03` if they are not those of the class.
+    pub fn new(parameters: &serde_json::Value) -> Result<Self, grasp::Error> {
+        Parameters::deserialize(parameters)
+            .map(|parameters| Self::from_parameters(&parameters))
+            .map_err(super::gray::unusable)
+    }
+
+    fn from_parameters(parameters: &Parameters) -> Self {
         Self {
+            bank: parameters.bank.clone(),
             random: generator(parameters.seed),
             reserves: (parameters.reserves_min, parameters.reserves_max),
             wait_ms: (parameters.wait_min_ms, parameters.wait_max_ms),
@@ -131,6 +143,14 @@ impl BriggsStrategy {
 }
 
 impl Strategy for BriggsStrategy {
+    fn introduces(&mut self) -> Vec<String> {
+        let (least, most) = self.reserves;
+        vec![
+            format!("Hello, this is {}, a bank. Customers negotiate with me about EX3.", self.bank),
+            format!("For each I have {NZD} {least} to {most}. I also flood EX1 and serve EX2."),
+        ]
+    }
+
     fn requested(&mut self, _: &Objective) -> Box<dyn Dialogue> {
         let reserves = self.random.random_range(self.reserves.0..=self.reserves.1);
         let wait = Duration::from_millis(self.random.random_range(self.wait_ms.0..=self.wait_ms.1));
@@ -153,10 +173,8 @@ struct Customer {
     asked: Option<(Money, Objective)>,
 }
 
-fn decline(mut say: Vec<String>, reason: impl Into<String>) -> Turn {
-    let reason = reason.into();
-    say.push(format!("Declining: {reason}"));
-    Turn { say, act: Act::Decline(reason) }
+fn decline(say: Vec<String>, reason: impl Into<String>) -> Turn {
+    Turn { say, act: Act::Decline(reason.into()) }
 }
 
 impl Customer {
@@ -174,8 +192,8 @@ impl Customer {
             decline(say, "Invalid currency")
         } else if money.amount <= 0 {
             decline(say, "Invalid amount")
-        } else if money.amount * 2 <= self.reserves {
-            say.push(format!("Request accepted: {money}"));
+        } else if money.amount <= self.reserves / 2 {
+            say.push(format!("Granting {money} at once"));
             Turn { say, act: Act::Accept }
         } else {
             self.offer(say, self.reserves / 2)
@@ -199,26 +217,22 @@ impl Customer {
 
 impl Dialogue for Customer {
     fn begins(&mut self) -> Vec<String> {
-        vec![format!("Reserves: {NZD} {}, patience {} ms", self.reserves, self.wait.as_millis())]
+        vec![format!("Reserves: {NZD} {}; wait: {} ms", self.reserves, self.wait.as_millis())]
     }
 
     fn proposed(&mut self, objective: &Objective) -> Turn {
         let money = match Money::read(objective.value.as_ref()) {
             Ok(money) => money,
-            Err(error) => return decline(vec![format!("Got no money: {error}")], error.to_string()),
+            Err(error) => return decline(vec!["This is no request for money".into()], error.to_string()),
         };
         let first = self.asked.is_none();
         let mut say = Vec::new();
         if first {
-            say.push(format!("Got request for {money} (loop count {})", objective.loop_count));
-            if objective.is_dry_run() {
-                say.push("Dry run".into());
-            }
-            if money.tag24 {
-                say.push("The value comes in Tag 24".into());
-            }
+            let dry = if objective.is_dry_run() { ", dry run" } else { "" };
+            let tag = if money.tag24 { ", value in Tag 24" } else { "" };
+            say.push(format!("Request for {money}, loop count {}{dry}{tag}", objective.loop_count));
         } else {
-            say.push(format!("Loop count {}, the customer asks for {money}", objective.loop_count));
+            say.push(format!("The customer asks for {money}, loop count {}", objective.loop_count));
         }
         // Answers take the form of the first request (COM-12).
         let tag24 = self.asked.as_ref().map_or(money.tag24, |(asked, _)| asked.tag24);
@@ -233,28 +247,18 @@ impl Dialogue for Customer {
             return decline(say, "Invalid amount");
         }
         if self.random.random_bool(0.5) {
-            say.push(format!("Asking the customer to wait {} ms", self.wait.as_millis()));
+            let (wait, pause) = (self.wait.as_millis(), self.thinking.as_millis());
+            say.push(format!("Wait started: {wait} ms for the customer, {pause} ms for me"));
             return Turn { say, act: Act::Wait { announce: self.wait, pause: self.thinking } };
         }
         self.decide(say)
     }
 
     fn waited(&mut self) -> Turn {
-        self.decide(vec!["Woke up".into()])
+        self.decide(vec!["Wait ended".into()])
     }
 
     fn ended(&mut self, ended: Ended<'_>) -> Vec<String> {
-        let value = ended.objective.and_then(|objective| Money::read(objective.value.as_ref()).ok());
-        match (ended.ending, value, ended.reason) {
-            (Ending::Accepted, Some(money), _) => vec![format!("Negotiation succeeded: {money}")],
-            (Ending::Accepted, None, _) => vec!["Negotiation succeeded".into()],
-            (Ending::Declined, ..) if ended.by_us => Vec::new(),
-            (Ending::Declined, _, reason) => {
-                vec![format!("The customer declined: {}", reason.unwrap_or_default().escape_debug())]
-            }
-            (Ending::Failed, _, reason) => {
-                vec![format!("Failed: {}", reason.unwrap_or_default().escape_debug())]
-            }
-        }
+        vec![super::outcome("The customer", &ended)]
     }
 }

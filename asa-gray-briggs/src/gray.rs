@@ -88,7 +88,7 @@ impl Class for Gray {
             let parameters: Parameters = parameters.map_err(unusable)?;
             let asa = site.grasp.register_asa(&site.instance).await?;
             asa.register_objective(&ex3(), Registration { overlap: true, ..Registration::default() }).await?;
-            let strategy = Box::new(GrayStrategy::new(&parameters));
+            let strategy = Box::new(GrayStrategy::from_parameters(&parameters));
             let plan = NegotiatorPlan { step_timeout: STEP_TIMEOUT, ..NegotiatorPlan::default() };
             let role = Negotiator::new(asa.clone(), &site.instance, site.events, None, plan, strategy).start();
             Ok(Agent::new(asa, vec![role.recipient()]))
@@ -128,7 +128,16 @@ enum Aftermath {
 }
 
 impl GrayStrategy {
-    fn new(parameters: &Parameters) -> Self {
+    /// Decides as checked parameters say.
+    ///
+    /// # Errors
+    ///
+    /// `#03` if they are not those of the class.
+    pub fn new(parameters: &serde_json::Value) -> Result<Self, Error> {
+        Parameters::deserialize(parameters).map(|parameters| Self::from_parameters(&parameters)).map_err(unusable)
+    }
+
+    fn from_parameters(parameters: &Parameters) -> Self {
         // "Nonsense" is good for nothing, so that reading it must fail without a message (GB-G-01).
         let readings = [ex1(), ex2(), Objective::discovery("Nonsense"), ex2(), ex1()];
         let agenda = std::iter::once(Step::Pause).chain(readings.into_iter().map(Step::Read)).collect();
@@ -160,8 +169,9 @@ impl GrayStrategy {
             self.failures.set(0);
         }
         let (failures, aftermath) = (self.failures.clone(), self.aftermath.clone());
+        let dry = amount & 4 != 0;
         let dialogue =
-            Box::new(Bank { ask: money, wanted: amount, steps: 0, flush, dry: amount & 4 != 0, failures, aftermath });
+            Box::new(Bank { ask: money, wanted: amount, loop_count, steps: 0, flush, dry, failures, aftermath });
         Task::Negotiate { objective, discovery: DISCOVERY, flush, dialogue }
     }
 
@@ -182,6 +192,13 @@ impl GrayStrategy {
 }
 
 impl Strategy for GrayStrategy {
+    fn introduces(&mut self) -> Vec<String> {
+        vec![
+            "Hello, this is Gray, a customer. I negotiate with banks about EX3.".into(),
+            "Before that I read what they flood (EX1) and serve (EX2).".into(),
+        ]
+    }
+
     fn task(&mut self) -> Task {
         self.settle();
         let enough = self.parameters.sessions > 0 && self.negotiated >= self.parameters.sessions;
@@ -196,16 +213,16 @@ impl Strategy for GrayStrategy {
 
     fn heard(&mut self, heard: Heard<'_>) -> Vec<String> {
         match heard {
-            Heard::Value(objective) => vec![format!("Synchronized {}: {}", objective.name, readable(objective))],
+            Heard::Value(objective) => vec![format!("Read {}: {}", objective.name, readable(objective))],
             Heard::Nothing("Nonsense", error) => {
-                vec![format!("Nonsense failed, as it should: {error}")]
+                vec![format!("Nonsense cannot be read, as expected (#{})", error.code.code())]
             }
-            Heard::Nothing(name, error) => vec![format!("Synchronizing {name} failed: {error}")],
+            Heard::Nothing(name, error) => vec![format!("Cannot read {name}: {error}")],
             Heard::Copies(name, copies) => copies
                 .iter()
                 .map(|(source, objective)| {
-                    let source = source.as_deref().unwrap_or("an unnamed place");
-                    format!("Flooded {name} from {source}: {}", readable(objective))
+                    let source = source.as_deref().map(|source| format!(" by {source}")).unwrap_or_default();
+                    format!("Flooded {name}{source}: {}", readable(objective))
                 })
                 .collect(),
         }
@@ -219,7 +236,7 @@ impl Strategy for GrayStrategy {
 
 fn readable(objective: &Objective) -> String {
     objective.value.as_ref().map_or_else(String::new, |value: &Value| {
-        value.decode::<String>().map_or_else(|_| format!("{value:?}"), |text| text.escape_debug().to_string())
+        value.decode::<String>().map_or_else(|_| format!("{value:?}"), |text| super::printable(&text))
     })
 }
 
@@ -229,6 +246,7 @@ struct Bank {
     ask: Money,
     /// What was asked for at first.
     wanted: i64,
+    loop_count: u8,
     /// Counter-requests sent.
     steps: u32,
     flush: bool,
@@ -246,9 +264,9 @@ impl Dialogue for Bank {
     fn begins(&mut self) -> Vec<String> {
         let dry = if self.dry { ", dry run" } else { "" };
         let tag = if self.ask.tag24 { ", value in Tag 24" } else { "" };
-        let mut say = vec![format!("Asking for {}{dry}{tag}", self.ask)];
+        let mut say = vec![format!("I ask for {}, loop count {}{dry}{tag}", self.ask, self.loop_count)];
         if self.flush {
-            say.insert(0, "Too many failures: forgetting the banks known so far".into());
+            say.insert(0, "Too many failures: I flush the cache of known banks".into());
         }
         say
     }
@@ -259,48 +277,39 @@ impl Dialogue for Bank {
             Ok(money) => money,
             Err(error) => {
                 let reason = error.to_string();
-                return Turn { say: vec![format!("The bank offers no money: {reason}")], act: Act::Decline(reason) };
+                return Turn { say: vec!["The bank offers no money".into()], act: Act::Decline(reason) };
             }
         };
-        let mut say = vec![format!("Loop count {}, the bank offers {money}", offer.loop_count)];
+        let mut say = vec![format!("The bank offers {money}, loop count {}", offer.loop_count)];
         if money.currency != self.ask.currency || money.amount < 0 {
             let reason = if money.amount < 0 { "Invalid amount" } else { "Invalid currency" };
             return Turn { say, act: Act::Decline(reason.into()) };
         }
         let next = tenths(self.ask.amount, 9);
         if money.amount >= next {
-            say.push(format!("Accepting {money}"));
+            say.push(format!("I accept {money}"));
             return Turn { say, act: Act::Accept };
         }
         if self.steps > 0 && next < tenths(self.wanted, 7) {
-            say.push("Declining: You are mean!".into());
             return Turn { say, act: Act::Decline("You are mean!".into()) };
         }
         self.steps += 1;
         self.ask.amount = next;
-        say.push(format!("Asking for {}", self.ask));
+        say.push(format!("I ask for {}", self.ask));
         Turn { say, act: Act::Propose(offer.clone().with_value(self.ask.value())) }
     }
 
     fn ended(&mut self, ended: Ended<'_>) -> Vec<String> {
-        let money = ended.objective.and_then(|objective| Money::read(objective.value.as_ref()).ok());
-        let reason = ended.reason.unwrap_or_default().escape_debug().to_string();
         let requesting = self.steps == 0 && !ended.by_us && ended.ending != Ending::Accepted;
         self.aftermath.set(match (ended.objective, requesting) {
             (None, _) => Aftermath::NotFound,
             (Some(_), true) => Aftermath::Refused,
             (Some(_), false) => Aftermath::Negotiated,
         });
-        let mut say = match (ended.ending, money) {
-            (Ending::Accepted, Some(money)) => vec![format!("Negotiation succeeded: {money}")],
-            (Ending::Accepted, None) => vec!["Negotiation succeeded".into()],
-            (Ending::Declined, _) if ended.by_us => vec![format!("Negotiation declined: {reason}")],
-            (Ending::Declined, _) => vec![format!("The bank declined: {reason}")],
-            (Ending::Failed, _) => vec![format!("Failed: {reason}")],
-        };
+        let mut say = vec![super::outcome("The bank", &ended)];
         if requesting {
             self.failures.set(self.failures.get() + 1);
-            say.push(format!("Failures: {}", self.failures.get()));
+            say.push(format!("Failures since the last flush: {}", self.failures.get()));
         }
         say
     }

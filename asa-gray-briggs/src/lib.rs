@@ -12,6 +12,8 @@ pub use gray::{Gray, GrayStrategy};
 pub use money::{Money, MoneyError, NZD};
 
 use asa_framework::class::Class;
+use asa_framework::event::Ending;
+use asa_framework::roles::negotiator::Ended;
 use grasp::Objective;
 use rand::SeedableRng;
 use rand_chacha::ChaCha12Rng;
@@ -40,6 +42,26 @@ fn generator(seed: u64) -> ChaCha12Rng {
 /// How much faster everything goes that only waits for human readers, or plays the slow bank.
 fn slowness(pace: &str) -> u32 {
     if pace == "fast" { 1 } else { 10 }
+}
+
+/// A peer's text for people: what cannot be printed is escaped, the rest is verbatim (COM-15).
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() }).collect()
+}
+
+/// One line on how a negotiation with `peer` ended; a peer's reason is shown, not obeyed.
+fn outcome(peer: &str, ended: &Ended<'_>) -> String {
+    let reason = printable(ended.reason.unwrap_or_default());
+    match ended.ending {
+        Ending::Accepted => {
+            let value = ended.objective.and_then(|objective| objective.value.as_ref());
+            Money::read(value)
+                .map_or_else(|_| "Negotiation succeeded".into(), |money| format!("Negotiation succeeded: {money}"))
+        }
+        Ending::Declined if ended.by_us => format!("I decline: {reason}"),
+        Ending::Declined => format!("{peer} declines: {reason}"),
+        Ending::Failed => format!("Negotiation failed: {reason}"),
+    }
 }
 
 #[cfg(test)]

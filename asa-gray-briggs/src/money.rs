@@ -92,7 +92,7 @@ impl<'de> serde::Deserialize<'de> for Parts {
 /// A peer's currency may be anything: control characters are shown, not obeyed.
 impl fmt::Display for Money {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.currency.escape_debug(), self.amount)
+        write!(f, "{} {}", super::printable(&self.currency), self.amount)
     }
 }
 

@@ -94,6 +94,7 @@ impl Manifest {
                 burst: limits.flood_burst,
             },
             default_timeout: millis(grasp.default_timeout_ms),
+            session_cap: (grasp.session_cap_ms > 0).then(|| millis(grasp.session_cap_ms)),
             wait_cap: (grasp.wait_cap_ms > 0).then(|| millis(grasp.wait_cap_ms)),
             sessions: limits.sessions,
             connections: limits.connections,

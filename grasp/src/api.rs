@@ -330,6 +330,27 @@ impl Asa {
         session.negotiated(outcome)
     }
 
+    /// As [`Asa::request_negotiate`] with a known peer; tells `opened` the session id and the peer's address before anything
+    /// is sent, since a request that is accepted or declined at once leaves no [`Session`] to ask (an extension).
+    ///
+    /// # Errors
+    ///
+    /// As [`Asa::request_negotiate`].
+    pub async fn request_negotiate_noted(
+        &self,
+        objective: &Objective,
+        peer: &AsaLocator,
+        timeout: Duration,
+        opened: impl FnOnce(SessionId, Option<SocketAddr>),
+    ) -> Result<Negotiated, Error> {
+        self.call(node::MayNegotiate { asa: self.handle, objective: objective.clone() }).await?;
+        let deadline = Instant::now() + self.timeout(timeout);
+        let (session, call) = self.open(objective, peer, deadline, true).await?;
+        opened(session.session_id, session.peer);
+        let outcome = session.ask(call).await?;
+        session.negotiated(outcome)
+    }
+
     /// Looks for anyone who supports the objective, until there is one or the time is up.
     async fn find_first(&self, objective: &Objective, deadline: Instant) -> Result<Found, Error> {
         let left = deadline.saturating_duration_since(Instant::now());
@@ -367,6 +388,19 @@ impl Asa {
         deadline: Instant,
         negotiation: bool,
     ) -> Result<(Session, Outcome), Error> {
+        let (session, call) = self.open(objective, peer, deadline, negotiation).await?;
+        let outcome = session.ask(call).await?;
+        Ok((session, outcome))
+    }
+
+    /// Opens a session, and returns the call that makes its request.
+    async fn open(
+        &self,
+        objective: &Objective,
+        peer: &AsaLocator,
+        deadline: Instant,
+        negotiation: bool,
+    ) -> Result<(Session, Call), Error> {
         let target = target(peer).ok_or_else(|| {
             let code =
                 if negotiation { ErrorCode::SocketNegotiationRequest } else { ErrorCode::SocketSynchronizationRequest };
@@ -382,8 +416,7 @@ impl Asa {
         let session =
             Session { actor, session_id, peer, objective: objective.clone(), asa: self.grasp.asa(self.handle) };
         let timeout = deadline.saturating_duration_since(Instant::now());
-        let outcome = session.ask(Call::Request { objective, timeout }).await?;
-        Ok((session, outcome))
+        Ok((session, Call::Request { objective, timeout }))
     }
 
     /// Waits for a negotiation request (RFC 8991 §2.3.5); from the first call on, until

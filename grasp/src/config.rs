@@ -38,6 +38,8 @@ pub struct NodeConfig {
     pub default_timeout: Duration,
     /// Longest total extension of a negotiation by M_WAIT that a peer is granted.
     pub wait_cap: Option<Duration>,
+    /// Longest time that a negotiation may take as a whole.
+    pub session_cap: Option<Duration>,
     /// Least pause between two messages in one direction of a session.
     pub message_gap: Duration,
     /// Sessions at once.
@@ -66,6 +68,7 @@ impl Default for NodeConfig {
             flood: FloodConfig::default(),
             default_timeout: GRASP_DEF_TIMEOUT,
             wait_cap: None,
+            session_cap: None,
             message_gap: MESSAGE_GAP,
             sessions: 20_000,
             connections: 1_024,

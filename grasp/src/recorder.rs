@@ -44,11 +44,12 @@ pub struct ReplayError {
     pub problem: String,
 }
 
-/// Plays the records of one core to a fresh one, and checks that it says the same at each point.
+/// Plays the records of one core, from its first, to a fresh one, and checks that it says the same at each point and
+/// nothing besides.
 ///
 /// # Errors
 ///
-/// The first record that cannot be read, or at which the core says something else.
+/// The first record that cannot be read, or at which the core says something else, or before which it says more.
 pub fn replay<M>(machine: &mut M, records: &[Record]) -> Result<(), ReplayError>
 where
     M: Machine,
@@ -57,6 +58,9 @@ where
 {
     for (index, record) in records.iter().enumerate() {
         let wrong = |problem: String| ReplayError { line: index + 1, problem };
+        if !matches!(record.event, Event::Output(_)) {
+            silent(machine).map_err(wrong)?;
+        }
         match &record.event {
             Event::Input(value) => {
                 let input = serde_json::from_value(value.clone()).map_err(|error| wrong(error.to_string()))?;
@@ -71,5 +75,17 @@ where
             }
         }
     }
-    Ok(())
+    silent(machine).map_err(|problem| ReplayError { line: records.len(), problem })
+}
+
+/// Fails if the core has something to say that no record tells of.
+fn silent<M>(machine: &mut M) -> Result<(), String>
+where
+    M: Machine,
+    M::Output: Serialize,
+{
+    match machine.poll().map(serde_json::to_value) {
+        None => Ok(()),
+        Some(said) => Err(format!("nothing more recorded, replayed {}", said.unwrap_or_default())),
+    }
 }

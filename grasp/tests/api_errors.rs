@@ -11,7 +11,9 @@ use fabric::*;
 use grasp::protocol::registry::RegistryLimits;
 use grasp::substrate::Unprotected;
 use grasp::wire::{EndOption, Message, Transport};
-use grasp::{AsaHandle, AsaLocator, ErrorCode, Grasp, Locator, Negotiated, NodeConfig, Objective, Registration, Session};
+use grasp::{
+    AsaHandle, AsaLocator, ErrorCode, Grasp, Locator, Negotiated, NodeConfig, Objective, Registration, Session,
+};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tokio::time::sleep;

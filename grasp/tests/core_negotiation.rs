@@ -193,6 +193,23 @@ fn waits_can_be_capped() {
     }
 }
 
+/// G-NEG-07, T-22: with a limit on the session as a whole, waits and steps do not carry it further; the peer is told.
+#[test]
+fn session_as_a_whole_can_be_limited() {
+    let limited = SessionConfig { session_cap: Some(ms(3_000)), ..config() };
+    let mut node = Driver::new(Negotiation::initiator(limited, o(1)));
+    node.feed(request(o(1), 2_000));
+    node.feed(Input::Connected);
+    node.feed_at(at(1_000), wait(60_000));
+    let outputs = node.jump();
+    assert_eq!(node.now, at(3_000));
+    assert_eq!(code(&outputs), ErrorCode::NoNegotiationReply);
+    let reason = Some("the negotiation takes too long".to_owned());
+    assert_eq!(sent(&outputs), [Message::End { session_id: SID, option: EndOption::Decline(reason) }]);
+    assert!(outputs.contains(&Output::Close));
+    assert_eq!(node.core.deadline(), None);
+}
+
 /// G-NEG-33, G-NEG-35, A-NEG-13, T-23: our own wait: 0 is the default time, less than a millisecond is one, and one
 /// that passes is noted.
 #[test]

@@ -39,7 +39,7 @@ struct Pair {
 
 impl Pair {
     fn new(objective: &Objective, rolls: Vec<u8>) -> Self {
-        let config = SessionConfig { session_id: 7, message_size: 2048, gap: GAP, wait_cap: None };
+        let config = SessionConfig { session_id: 7, message_size: 2048, gap: GAP, wait_cap: None, session_cap: None };
         let side = |core| Side {
             core,
             inbox: VecDeque::new(),

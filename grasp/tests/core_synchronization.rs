@@ -15,7 +15,7 @@ const V29: &str = "83041a003da10e84634558320505f6";
 const V05: &str = "83081a003da10e8463455832050582704578616d706c6520322076616c75653d18c8";
 
 fn core() -> Driver<Synchronization> {
-    let config = SessionConfig { session_id: SID, message_size: 2048, gap: ms(300), wait_cap: None };
+    let config = SessionConfig { session_id: SID, message_size: 2048, gap: ms(300), wait_cap: None, session_cap: None };
     Driver::new(Synchronization::new(config, "EX2"))
 }
 
@@ -134,7 +134,7 @@ fn other_session_ids_are_dropped() {
 #[test]
 fn impossible_requests_are_refused() {
     assert_eq!(code(&core().feed(request(Objective::negotiation("EX2")))), ErrorCode::NotSynchronizable);
-    let config = SessionConfig { session_id: SID, message_size: 2048, gap: ms(300), wait_cap: None };
+    let config = SessionConfig { session_id: SID, message_size: 2048, gap: ms(300), wait_cap: None, session_cap: None };
     let head = Message::RequestSynchronization { session_id: SID, objective: named(1_000) }.encode().len() - 1_000;
     for (size, fits) in [(2_048, true), (2_049, false)] {
         let objective = named(size - head);

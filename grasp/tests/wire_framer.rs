@@ -1,5 +1,6 @@
 //! RFC 8990 §2.5.3: message ends on a stream, however the reads fall (G-FRM-20, G-FRM-28, T-04).
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+#![allow(clippy::disallowed_methods, reason = "one test measures real time")]
 
 mod wire_support;
 

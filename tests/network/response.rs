@@ -9,7 +9,7 @@ use grasp::{Objective, Registration};
 use super::capture::Capture;
 use super::{NAME, QUIET, Running, SOON, answer, ask, assert_answered, config, disc, fields, number, place, star};
 use crate::lab::topology::ula;
-use crate::lab::{Peer, Received, in_namespaces, msg};
+use crate::lab::{Peer, Received, in_namespaces, msg, poll};
 
 /// An address that nobody has.
 const NOBODY: Ipv6Addr = Ipv6Addr::new(0xfd5a, 0x1e57, 0xa1b0, 0x77, 0, 0, 0, 0x99);
@@ -114,7 +114,10 @@ fn only_what_is_available_is_answered() {
         let _waiting = node.begin(move |_| async move {
             let _ = listening.listen_negotiate(&Objective::negotiation(NAME)).await;
         });
-        assert_answered(peer, NAME);
+        poll("it is listened for", SOON, || {
+            ask(peer, NAME);
+            peer.responses(Duration::from_millis(50)).pop()
+        });
         assert_answered(peer, "32473:held");
         let stopping = asa.clone();
         node.run(move |_| async move {
@@ -250,9 +253,7 @@ fn renumbering_changes_what_is_said() {
         n.add_address("a", ula(9, 9), 64);
         assert_eq!(*place(&fields(&assert_answered(peer, NAME).bytes)[4]).ip(), ula(1, 1), "no reason to change");
         n.delete_address("a", ula(1, 1), 64);
-        crate::lab::poll("the new address", Duration::from_secs(2), || {
-            (node.status().global == Some(ula(9, 9))).then_some(())
-        });
+        poll("the new address", Duration::from_secs(2), || (node.status().global == Some(ula(9, 9))).then_some(()));
         assert_eq!(*place(&fields(&assert_answered(peer, NAME).bytes)[4]).ip(), ula(9, 9));
         let asking = asa.clone();
         let found = node.begin(move |_| async move {

@@ -70,6 +70,8 @@ pub struct Grasp {
     pub default_timeout_ms: u32,
     /// The longest time that one M_WAIT of a peer may ask for, in milliseconds; 0 is no cap.
     pub wait_cap_ms: u32,
+    /// The longest time that a negotiation may take as a whole, in milliseconds; 0 sets no limit.
+    pub session_cap_ms: u32,
     /// The bounds that keep a peer from using up the node.
     pub limits: Limits,
 }
@@ -87,6 +89,7 @@ impl Default for Grasp {
             domain_prefix: None,
             default_timeout_ms: 60_000,
             wait_cap_ms: 0,
+            session_cap_ms: 0,
             limits: Limits::default(),
         }
     }

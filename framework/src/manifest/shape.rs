@@ -116,6 +116,7 @@ fn grasp() -> Shape {
         ("domain_prefix", Shape::Leaf(Kind::Prefix)),
         ("default_timeout_ms", integer(100, 4_294_967_295)),
         ("wait_cap_ms", integer(0, 4_294_967_295)),
+        ("session_cap_ms", integer(0, 4_294_967_295)),
         ("limits", limits()),
     ])
 }

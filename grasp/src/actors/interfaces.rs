@@ -1,6 +1,6 @@
 //! The list of interfaces: read when the kernel tells of a change, and from time to time anyway.
 
-use super::node::{Changed, Node};
+use super::node::{Changed, Node, Stop};
 use crate::config::Interfaces as Selection;
 use crate::constants::INTERFACE_POLL;
 use crate::net::Network;
@@ -71,5 +71,13 @@ impl Handler<Look> for Interfaces {
 
     fn handle(&mut self, _: Look, _: &mut Context<Self>) {
         self.look();
+    }
+}
+
+impl Handler<Stop> for Interfaces {
+    type Result = ();
+
+    fn handle(&mut self, _: Stop, ctx: &mut Context<Self>) {
+        ctx.stop();
     }
 }

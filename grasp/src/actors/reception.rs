@@ -2,7 +2,7 @@
 
 use super::connection::{Connection, Incoming};
 use super::link::{Accepted, accepting};
-use super::node::{Arrived, Node};
+use super::node::{Arrived, Node, Stop};
 use super::session::Surroundings;
 use crate::constants::INVALID_EXCERPT;
 use crate::net::{ByteStream, Listener};
@@ -124,4 +124,12 @@ impl StreamHandler<Accepted> for Reception {
     }
 
     fn finished(&mut self, _: &mut Context<Self>) {}
+}
+
+impl Handler<Stop> for Reception {
+    type Result = ();
+
+    fn handle(&mut self, _: Stop, ctx: &mut Context<Self>) {
+        ctx.stop();
+    }
 }

@@ -123,7 +123,7 @@ fn group_socket(index: u32) -> io::Result<UdpSocket> {
 }
 
 /// A UDP socket to send from and a TCP listener on the same port and link-local address (T-27).
-fn twins(address: Ipv6Addr, index: u32) -> io::Result<(UdpSocket, TcpListener)> {
+fn twins(address: Ipv6Addr, index: u32) -> io::Result<(std::net::UdpSocket, TcpListener)> {
     let mut last = None;
     for _ in 0..TWIN_TRIES {
         let sender = Socket::new(Domain::IPV6, Type::DGRAM, Some(Protocol::UDP))?;
@@ -131,10 +131,10 @@ fn twins(address: Ipv6Addr, index: u32) -> io::Result<(UdpSocket, TcpListener)> 
         sender.set_only_v6(true)?;
         sender.set_multicast_if_v6(index)?;
         sender.set_multicast_hops_v6(1)?;
-        // The other instances of this host are to hear it; this one knows its own session ids (T-13).
+        // The other instances of this host are to hear it; this one leaves out what comes from this socket (T-13).
         sender.set_multicast_loop_v6(true)?;
         sender.bind(&SocketAddrV6::new(address, 0, 0, index).into())?;
-        let sender = UdpSocket::from_std(sender.into())?;
+        let sender = std::net::UdpSocket::from(sender);
         match listener(SocketAddrV6::new(address, sender.local_addr()?.port(), 0, index)) {
             Ok(twin) => return Ok((sender, twin)),
             Err(error) => last = Some(error),
@@ -157,21 +157,24 @@ fn listener(address: SocketAddrV6) -> io::Result<TcpListener> {
 
 struct KernelMulticast {
     group: UdpSocket,
-    sender: UdpSocket,
+    /// Only ever sends, and must not wait until the runtime has looked whether it can.
+    sender: std::net::UdpSocket,
     to: SocketAddrV6,
 }
 
 impl MulticastSocket for KernelMulticast {
     fn send(&self, bytes: &[u8]) -> io::Result<()> {
-        self.sender.try_send_to(bytes, self.to.into()).map(drop)
+        self.sender.send_to(bytes, self.to).map(drop)
     }
 
     fn receive(&self) -> BoxFuture<'_, io::Result<(Vec<u8>, SocketAddr)>> {
         Box::pin(async {
             self.group.readable().await?;
+            let own = self.sender.local_addr()?;
             let mut buffer = vec![0; DATAGRAM];
             loop {
                 match self.group.try_recv_from(&mut buffer) {
+                    Ok((_, source)) if source == own => {}
                     Ok((length, source)) => return Ok((buffer[..length].to_vec(), source)),
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.group.readable().await?,
                     Err(error) => return Err(error),

@@ -47,7 +47,7 @@ pub trait MulticastSocket: Send + Sync {
     /// Those of the system; the datagram is lost then.
     fn send(&self, bytes: &[u8]) -> io::Result<()>;
 
-    /// Waits for a datagram; returns it whole with its transport source.
+    /// Waits for a datagram that this very socket has not sent; returns it whole with its transport source.
     fn receive(&self) -> BoxFuture<'_, io::Result<(Vec<u8>, SocketAddr)>>;
 }
 

@@ -113,4 +113,6 @@ pub struct SessionConfig {
     pub gap: Duration,
     /// Longest total extension by M_WAIT that is granted to the peer; `None` grants any (T-23).
     pub wait_cap: Option<Duration>,
+    /// Longest time that a negotiation may take as a whole; `None` sets no limit (T-22).
+    pub session_cap: Option<Duration>,
 }

@@ -41,7 +41,8 @@ impl Synchronization {
     fn end(&mut self, result: Result<Outcome, Error>) {
         match self.pending.take() {
             Some(id) => self.outputs.push_back(Output::Reply(id, result)),
-            None => self.failure = self.failure.take().or(result.err()),
+            None if !self.over => self.failure = result.err(),
+            None => {}
         }
         self.deadline = None;
         if !std::mem::replace(&mut self.over, true) {

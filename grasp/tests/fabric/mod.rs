@@ -92,7 +92,12 @@ impl Lan {
     }
 
     /// A node on a network of the test's own making.
-    pub(crate) async fn node_on(&self, name: &str, network: Arc<dyn Network>, change: impl FnOnce(&mut NodeConfig)) -> Grasp {
+    pub(crate) async fn node_on(
+        &self,
+        name: &str,
+        network: Arc<dyn Network>,
+        change: impl FnOnce(&mut NodeConfig),
+    ) -> Grasp {
         let mut seed = [0; 32];
         seed[..name.len()].copy_from_slice(name.as_bytes());
         let mut config = NodeConfig { name: name.into(), seed: Some(seed), ..NodeConfig::default() };
@@ -202,6 +207,11 @@ impl Talk {
         self.raw(&message.encode()).await;
     }
 
+    /// Tells whether the connection still takes messages.
+    pub(crate) async fn try_send(&mut self, message: &Message) -> bool {
+        self.stream.write_all(&message.encode()).await.is_ok()
+    }
+
     pub(crate) async fn raw(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).await.unwrap();
     }
@@ -275,9 +285,7 @@ impl Network for Faulty {
     }
 
     fn connect(&self, to: SocketAddr) -> BoxFuture<'_, io::Result<ByteStream>> {
-        Box::pin(async move {
-            Ok(Box::new(Fragile(self.inner.connect(to).await?, self.broken.clone())) as ByteStream)
-        })
+        Box::pin(async move { Ok(Box::new(Fragile(self.inner.connect(to).await?, self.broken.clone())) as ByteStream) })
     }
 
     fn resolve(&self, name: &str, port: u16) -> BoxFuture<'_, io::Result<Vec<SocketAddr>>> {

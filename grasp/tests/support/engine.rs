@@ -209,6 +209,7 @@ impl Node {
             message_size: GRASP_DEF_MAX_SIZE,
             gap: Duration::from_millis(300),
             wait_cap: None,
+            session_cap: None,
         };
         let objective = Objective::negotiation("EX1");
         Self {

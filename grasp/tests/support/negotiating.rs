@@ -9,7 +9,7 @@ use grasp::wire::{DecodeError, EndOption, Limits, Message, Objective, decode};
 pub const SID: u32 = 0x000c_3ffd;
 
 pub fn config() -> SessionConfig {
-    SessionConfig { session_id: SID, message_size: 2048, gap: ms(300), wait_cap: None }
+    SessionConfig { session_id: SID, message_size: 2048, gap: ms(300), wait_cap: None, session_cap: None }
 }
 
 pub fn o(n: u64) -> Objective {

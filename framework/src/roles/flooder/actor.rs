@@ -65,7 +65,7 @@ impl Role for Flooder {
                 }));
             }
             Output::Flood(ttl) => {
-                let text = format!("flooding {} = {}", name, crate::event::json_of(&objective));
+                let text = format!("Flooding {name}: {}", crate::event::json_of(&objective));
                 (self.events)(Event::Said { asa: self.instance.clone(), session_id: None, text });
                 let sent = async move { asa.flood(ttl, vec![(objective, None)]).await };
                 ctx.spawn(sent.into_actor(self).map(move |result, actor, ctx| {

@@ -7,8 +7,11 @@ use crate::machine::{Pump, Role};
 use crate::roles::Stop;
 use actix::prelude::*;
 use grasp::protocol::flood::Flooded;
+use grasp::wire::SessionId;
 use grasp::{Asa, Error, ErrorCode, Negotiated, Objective, Session, Step};
+use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -30,9 +33,18 @@ pub struct Negotiator {
     next_even: u64,
 }
 
+/// What a session is called, and whom it is with.
+#[derive(Clone, Copy)]
+struct Opened {
+    session_id: SessionId,
+    peer: Option<SocketAddr>,
+}
+
 /// A session as the actor knows it.
 struct Talk {
     session: Option<Rc<Session>>,
+    /// Known before there is anything to hold: a request may be accepted or declined at once.
+    opened: Rc<Cell<Option<Opened>>>,
     side: Side,
     objective: String,
 }
@@ -56,20 +68,18 @@ impl Negotiator {
         self.sessions.get(&key)?.session.clone()
     }
 
-    fn began(&mut self, key: u64, session: Session, asked: &Objective) -> Rc<Session> {
-        let session = Rc::new(session);
-        if let Some(talk) = self.sessions.get_mut(&key) {
-            (self.events)(Event::NegotiationStarted {
-                asa: self.instance.clone(),
-                objective: talk.objective.clone(),
-                session_id: session.session_id(),
-                peer: session.peer().map(|peer| peer.to_string()).unwrap_or_default(),
-                role: talk.side,
-                value: json_of(asked),
-            });
-            talk.session = Some(session.clone());
-        }
-        session
+    /// The peer has answered, or has asked.
+    fn began(&self, key: u64, asked: &Objective) {
+        let Some(talk) = self.sessions.get(&key) else { return };
+        let Some(Opened { session_id, peer }) = talk.opened.get() else { return };
+        (self.events)(Event::NegotiationStarted {
+            asa: self.instance.clone(),
+            objective: talk.objective.clone(),
+            session_id,
+            peer: peer.map(|peer| peer.to_string()).unwrap_or_default(),
+            role: talk.side,
+            value: json_of(asked),
+        });
     }
 
     fn spawn<T: 'static>(
@@ -83,19 +93,25 @@ impl Negotiator {
 
     fn request(&mut self, key: u64, wanted: Wanted, ctx: &mut Context<Self>) {
         let objective = wanted.objective.clone();
-        let talk = Talk { session: None, side: Side::Initiator, objective: objective.name.clone() };
-        self.sessions.insert(key, talk);
+        let opened = Rc::new(Cell::new(None));
+        let (side, name) = (Side::Initiator, objective.name.clone());
+        self.sessions.insert(key, Talk { session: None, opened: opened.clone(), side, objective: name });
         (self.events)(Event::NegotiationRequested {
             asa: self.instance.clone(),
             objective: objective.name.clone(),
             value: json_of(&objective),
         });
         let asa = self.asa.clone();
-        self.spawn(ctx, async move { ask(&asa, &wanted).await }, move |actor, answer, ctx| {
+        self.spawn(ctx, async move { ask(&asa, &wanted, &opened).await }, move |actor, answer, ctx| {
+            if answer.as_ref().map_or_else(|error| error.code == ErrorCode::Declined, |_| true) {
+                actor.began(key, &objective);
+            }
             let answer = match answer {
                 Ok(Negotiated::Accepted(agreed)) => Ok(Proposal::Accepted(agreed)),
                 Ok(Negotiated::Offered(session, offer)) => {
-                    actor.began(key, session, &objective);
+                    if let Some(talk) = actor.sessions.get_mut(&key) {
+                        talk.session = Some(Rc::new(session));
+                    }
                     Ok(Proposal::Offered(offer))
                 }
                 Err(error) => Err(Failure { error, open: false }),
@@ -143,7 +159,8 @@ struct Wanted {
 }
 
 /// Takes the peers known, or looks for some, and asks the first that can be reached.
-async fn ask(asa: &Asa, wanted: &Wanted) -> Result<Negotiated, Error> {
+async fn ask(asa: &Asa, wanted: &Wanted, opened: &Cell<Option<Opened>>) -> Result<Negotiated, Error> {
+    let note = |session_id, peer| opened.set(Some(Opened { session_id, peer }));
     let Wanted { objective, discovery, flush, timeout } = wanted;
     let mut peers = asa.discover(objective, Duration::ZERO, flush.then_some(Duration::ZERO)).await?;
     if peers.is_empty() {
@@ -152,7 +169,7 @@ async fn ask(asa: &Asa, wanted: &Wanted) -> Result<Negotiated, Error> {
     let mut last = Error::from(ErrorCode::NoDiscoveryReply);
     for peer in &peers {
         for attempt in 0..BUSY_TRIES {
-            match asa.request_negotiate(objective, Some(peer), *timeout).await {
+            match asa.request_negotiate_noted(objective, peer, *timeout, note).await {
                 Err(error) if error.code == ErrorCode::NoPeer => {
                     last = error;
                     tokio::time::sleep(BUSY_PAUSE * (1 << attempt)).await;
@@ -188,9 +205,11 @@ impl Handler<Incoming> for Negotiator {
             Ok((session, request)) => {
                 let key = self.next_even;
                 self.next_even += 2;
-                let talk = Talk { session: None, side: Side::Responder, objective: request.name.clone() };
-                self.sessions.insert(key, talk);
-                self.began(key, session, &request);
+                let opened = Opened { session_id: session.session_id(), peer: session.peer() };
+                let (session, opened) = (Some(Rc::new(session)), Rc::new(Cell::new(Some(opened))));
+                let (side, objective) = (Side::Responder, request.name.clone());
+                self.sessions.insert(key, Talk { session, opened, side, objective });
+                self.began(key, &request);
                 self.listen(Duration::ZERO, ctx);
                 self.feed(Input::Requested(key, request), ctx);
             }
@@ -262,7 +281,8 @@ impl Role for Negotiator {
                 });
             }
             Output::Say(key, text) => {
-                let session_id = key.and_then(|key| self.session(key)).map(|session| session.session_id());
+                let talk = key.and_then(|key| self.sessions.get(&key));
+                let session_id = talk.and_then(|talk| talk.opened.get()).map(|opened| opened.session_id);
                 (self.events)(Event::Said { asa: self.instance.clone(), session_id, text });
             }
             Output::Over { key, ending, objective, reason } => self.over(key, ending, objective.as_ref(), reason),
@@ -273,12 +293,13 @@ impl Role for Negotiator {
 
 impl Negotiator {
     fn over(&mut self, key: u64, ending: Ending, objective: Option<&Objective>, reason: Option<String>) {
-        let Some(Talk { session, side, objective: name }) = self.sessions.remove(&key) else { return };
+        let Some(Talk { opened, side, objective: name, .. }) = self.sessions.remove(&key) else { return };
+        let opened = opened.get();
         (self.events)(Event::NegotiationEnded {
             asa: self.instance.clone(),
             objective: name,
-            session_id: session.as_ref().map(|session| session.session_id()),
-            peer: session.and_then(|session| session.peer()).map(|peer| peer.to_string()),
+            session_id: opened.map(|opened| opened.session_id),
+            peer: opened.and_then(|opened| opened.peer).map(|peer| peer.to_string()),
             role: side,
             outcome: ending,
             value: objective.map_or(serde_json::Value::Null, json_of),
@@ -291,7 +312,9 @@ impl Handler<Stop> for Negotiator {
     type Result = ();
 
     fn handle(&mut self, _: Stop, ctx: &mut Context<Self>) {
-        self.sessions.clear();
+        // Who still looks for a peer does not negotiate yet.
+        self.sessions.retain(|_, talk| talk.opened.get().is_some());
+        self.feed(Input::Stopped, ctx);
         ctx.stop();
     }
 }

@@ -47,6 +47,8 @@ pub struct Failure {
 pub enum Input {
     /// Everything is registered.
     Started,
+    /// The instance ends; what is open is over.
+    Stopped,
     /// A peer asks.
     Requested(u64, Objective),
     /// A peer has answered a request or a step.
@@ -102,15 +104,36 @@ pub enum Output {
     Finished,
 }
 
+/// Stands in where there is no room for another dialogue.
+struct Full;
+
+impl Dialogue for Full {
+    fn proposed(&mut self, _: &Objective) -> Turn {
+        Turn { say: Vec::new(), act: Act::Decline("too many sessions".into()) }
+    }
+
+    fn ended(&mut self, _: Ended<'_>) -> Vec<String> {
+        Vec::new()
+    }
+}
+
 struct Open {
     dialogue: Box<dyn Dialogue>,
     /// The proposal that lies on the table, of either side.
     table: Objective,
+    /// This side's proposal that is on its way: it lies on the table unless it was never sent.
+    sending: Option<Objective>,
     /// When the pause of a wait is over.
     resume: Option<Time>,
     /// What this side's last word leads to, once it has left.
     ending: Option<(Ending, Option<String>)>,
     initiator: bool,
+}
+
+impl Open {
+    fn new(dialogue: Box<dyn Dialogue>, table: Objective, initiator: bool) -> Self {
+        Self { dialogue, table, sending: None, resume: None, ending: None, initiator }
+    }
 }
 
 /// The core.
@@ -148,7 +171,7 @@ impl NegotiatorCore {
                 self.next_key += 2;
                 let say = dialogue.begins();
                 let table = objective.clone();
-                self.open.insert(key, Open { dialogue, table, resume: None, ending: None, initiator: true });
+                self.open.insert(key, Open::new(dialogue, table, true));
                 let timeout = self.plan.request_timeout;
                 self.outputs.push_back(Output::Request { key, objective, discovery, flush, timeout });
                 self.say(Some(key), say);
@@ -162,14 +185,11 @@ impl NegotiatorCore {
     }
 
     fn requested(&mut self, now: Time, key: u64, request: Objective) {
-        if self.open.len() >= self.plan.sessions {
-            self.outputs.push_back(Output::End(key, Err("too many sessions".into())));
-            return;
-        }
-        let mut dialogue = self.strategy.requested(&request);
+        let full = self.open.len() >= self.plan.sessions;
+        let mut dialogue = if full { Box::new(Full) } else { self.strategy.requested(&request) };
         let say = dialogue.begins();
         let table = request.clone();
-        self.open.insert(key, Open { dialogue, table, resume: None, ending: None, initiator: false });
+        self.open.insert(key, Open::new(dialogue, table, false));
         self.say(Some(key), say);
         self.proposed(now, key, request);
     }
@@ -194,7 +214,7 @@ impl NegotiatorCore {
                 self.outputs.push_back(Output::End(key, Err(reason)));
             }
             Act::Propose(objective) => {
-                open.table = objective.clone();
+                open.sending = Some(objective.clone());
                 self.outputs.push_back(Output::Step(key, objective, self.plan.step_timeout));
             }
             Act::Wait { announce, pause } => {
@@ -205,6 +225,12 @@ impl NegotiatorCore {
     }
 
     fn answered(&mut self, now: Time, key: u64, answer: Result<Proposal, Failure>) {
+        if let Some(open) = self.open.get_mut(&key) {
+            let unsent = matches!(answer, Err(Failure { open: true, .. }));
+            if let Some(sent) = open.sending.take().filter(|_| !unsent) {
+                open.table = sent;
+            }
+        }
         match answer {
             Ok(Proposal::Offered(offer)) => self.proposed(now, key, offer),
             Ok(Proposal::Accepted(agreed)) => {
@@ -242,13 +268,29 @@ impl NegotiatorCore {
     }
 
     fn over(&mut self, now: Time, key: u64, ending: Ending, reason: Option<String>, by_us: bool) {
-        let Some(mut open) = self.open.remove(&key) else { return };
+        if self.conclude(key, ending, reason, by_us) {
+            self.next_task(now);
+        }
+    }
+
+    /// Closes the books on a session; tells whether this side had opened it.
+    fn conclude(&mut self, key: u64, ending: Ending, reason: Option<String>, by_us: bool) -> bool {
+        let Some(mut open) = self.open.remove(&key) else { return false };
         let (objective, reason_text) = (Some(&open.table), reason.as_deref());
         let say = open.dialogue.ended(Ended { ending, by_us, objective, reason: reason_text });
         self.say(Some(key), say);
         self.outputs.push_back(Output::Over { key, ending, objective: Some(open.table), reason });
-        if open.initiator {
-            self.next_task(now);
+        open.initiator
+    }
+
+    /// Ends everything: who has not had the last word yet is told that the session was abandoned.
+    fn stopped(&mut self) {
+        self.pause = None;
+        let keys: Vec<u64> = self.open.keys().copied().collect();
+        for key in keys {
+            let meant = self.open.get_mut(&key).and_then(|open| open.ending.take());
+            let (ending, reason) = meant.unwrap_or((Ending::Declined, Some("abandoned".into())));
+            self.conclude(key, ending, reason, true);
         }
     }
 }
@@ -259,7 +301,12 @@ impl Machine for NegotiatorCore {
 
     fn handle(&mut self, now: Time, input: Input) {
         match input {
-            Input::Started => self.next_task(now),
+            Input::Started => {
+                let say = self.strategy.introduces();
+                self.say(None, say);
+                self.next_task(now);
+            }
+            Input::Stopped => self.stopped(),
             Input::Requested(key, request) => self.requested(now, key, request),
             Input::Answered(key, answer) => self.answered(now, key, answer),
             Input::Closed(key, result) => {

@@ -6,6 +6,11 @@ use std::time::Duration;
 
 /// What a negotiating ASA wants; one for each instance.
 pub trait Strategy: 'static {
+    /// What to tell people at the start: who this is and what it does.
+    fn introduces(&mut self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// The next thing to do on its own initiative; called at the start and whenever the last one is done.
     fn task(&mut self) -> Task {
         Task::Idle

@@ -315,8 +315,13 @@ impl Handler<Stop> for Node {
         for link in self.links.values() {
             link.actor.do_send(StopLink);
         }
-        self.interfaces = None;
-        self.reception = None;
+        // Neither ends by itself: each listens to the network.
+        if let Some(interfaces) = self.interfaces.take() {
+            interfaces.do_send(Stop {});
+        }
+        if let Some(reception) = self.reception.take() {
+            reception.do_send(Stop {});
+        }
         ctx.stop();
     }
 }

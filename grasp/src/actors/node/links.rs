@@ -46,6 +46,13 @@ impl Node {
         true
     }
 
+    /// Tells the cores where the node is, also when it has no link: its ASAs find each other all the same.
+    pub(super) fn tell_topology(&self) {
+        let topology = &self.topology;
+        self.discovery.do_send(discovery::Feed(discovering::Input::Topology(topology.clone())));
+        self.flood.do_send(flood::Feed(flooding::Input::Topology(topology.clone())));
+    }
+
     /// Keeps the address in use while it is there, so that running work is not disturbed (T-12).
     fn choose_global(&self, found: &[Interface]) -> Option<Ipv6Addr> {
         let all: Vec<Ipv6Addr> = found.iter().flat_map(|interface| interface.global.iter().copied()).collect();
@@ -85,9 +92,8 @@ impl Handler<Changed> for Node {
         let global = self.choose_global(&found);
         let topology = Topology { links, global, ..self.topology.clone() };
         if topology != self.topology {
-            self.topology = topology.clone();
-            self.discovery.do_send(discovery::Feed(discovering::Input::Topology(topology.clone())));
-            self.flood.do_send(flood::Feed(flooding::Input::Topology(topology)));
+            self.topology = topology;
+            self.tell_topology();
         }
     }
 }

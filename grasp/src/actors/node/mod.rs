@@ -132,6 +132,7 @@ impl Node {
             message_size: self.registry.registration(name).map_or(self.config.message.size, |r| r.message_size),
             gap: self.config.message_gap,
             wait_cap: self.config.wait_cap,
+            session_cap: self.config.session_cap,
         }
     }
 
@@ -172,6 +173,7 @@ impl Actor for Node {
             let reception = Reception::new(listener, self.around.clone(), ctx.address(), capacity, timeout);
             self.reception = Some(reception.start());
         }
+        self.tell_topology();
         let selection = self.config.interfaces.clone();
         let interfaces = Interfaces::new(self.around.network.clone(), selection, ctx.address());
         self.interfaces = Some(interfaces.start());

@@ -84,6 +84,12 @@ impl Discovery {
                     self.counters.unexpected += 1;
                     return;
                 }
+                // What has been passed on and comes back by another way is not answered from what has been learned since:
+                // the answer would only travel round to the relay that gave it.
+                if self.seen.contains(now, &origin) && !self.local.contains_key(&objective.name) {
+                    self.counters.duplicates += 1;
+                    return;
+                }
                 let asked = answer::Asked { session_id, initiator, objective, link, source };
                 if !self.answer(now, &asked) {
                     self.relay(now, &asked, origin, raw);

@@ -40,6 +40,8 @@ pub struct Negotiation {
     loop_count: u8,
     deadline: Option<Time>,
     own_wait: Option<Time>,
+    /// When the session as a whole has taken too long.
+    limit: Option<Time>,
     extended: Duration,
     pending: Option<u64>,
     failure: Option<Error>,
@@ -77,6 +79,7 @@ impl Negotiation {
             proposed: None,
             deadline: None,
             own_wait: None,
+            limit: None,
             extended: Duration::ZERO,
             pending: None,
             failure: None,
@@ -126,6 +129,14 @@ impl Negotiation {
         self.release(now);
     }
 
+    /// Tells the peer why this side ends the session, if it can be told.
+    fn part(&mut self, now: Time, reason: &str) {
+        if matches!(self.turn, Turn::Ours | Turn::Theirs) {
+            let option = EndOption::Decline(Some(reason.into()));
+            self.send(now, &Message::End { session_id: self.config.session_id, option });
+        }
+    }
+
     /// When the next message may leave.
     fn due(&self) -> Option<Time> {
         let waiting = self.connected && !self.delayed.is_empty();
@@ -151,6 +162,9 @@ impl Machine for Negotiation {
     type Output = Output;
 
     fn handle(&mut self, now: Time, input: Input) {
+        if let (None, Some(cap)) = (self.limit, self.config.session_cap) {
+            self.limit = Some(now + cap);
+        }
         self.wake(now);
         match input {
             Input::Call(id, call) => self.call(now, id, call),
@@ -169,10 +183,7 @@ impl Machine for Negotiation {
             Input::Disconnected { mid_message } => self.disconnected(mid_message),
             Input::SendFailed(detail) => self.send_failed(detail),
             Input::Abandoned => {
-                if matches!(self.turn, Turn::Ours | Turn::Theirs) {
-                    let option = EndOption::Decline(Some("abandoned".into()));
-                    self.send(now, &Message::End { session_id: self.config.session_id, option });
-                }
+                self.part(now, "abandoned");
                 self.pending = None;
                 self.finish();
             }
@@ -193,6 +204,10 @@ impl Machine for Negotiation {
             self.delayed.clear();
             self.end(Err(Error::new(code, detail)));
         }
+        if self.turn != Turn::Over && self.limit.is_some_and(|limit| limit <= now) {
+            self.part(now, "the negotiation takes too long");
+            self.end(Err(Error::new(ErrorCode::NoNegotiationReply, "the session as a whole has taken too long")));
+        }
     }
 
     fn poll(&mut self) -> Option<Output> {
@@ -200,6 +215,7 @@ impl Machine for Negotiation {
     }
 
     fn deadline(&self) -> Option<Time> {
-        [self.deadline, self.own_wait, self.due()].into_iter().flatten().min()
+        let limit = self.limit.filter(|_| self.turn != Turn::Over);
+        [self.deadline, self.own_wait, self.due(), limit].into_iter().flatten().min()
     }
 }

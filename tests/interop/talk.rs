@@ -47,7 +47,7 @@ pub(super) fn our_ends(child: &Child) -> Vec<End> {
 pub(super) fn our_readings(child: &Child, name: &str) -> Readings {
     let events = child.lines().into_iter().filter_map(|line| serde_json::from_str::<Value>(&line.text).ok());
     let said = events.filter_map(|event| event["text"].as_str().map(str::to_owned));
-    let (good, bad) = (format!("Synchronized {name}: "), format!("Synchronizing {name} failed: "));
+    let (good, bad) = (format!("Read {name}: "), format!("Cannot read {name}: "));
     readings(said, &good, &bad)
 }
 

@@ -292,7 +292,7 @@ fn minimum_ttl_deletes_what_is_nearly_over() {
         assert_eq!(counted(&other, "messages_received").await, silent, "nothing is sent");
         // The locator lives for 60 s.
         for (minimum, left) in [(None, 1), (Some(30), 1), (Some(90), 0), (None, 0)] {
-            if minimum != None || left == 1 {
+            if minimum.is_some() || left == 1 {
                 assert_eq!(discovered(s(1), None).await, 1);
             }
             assert_eq!(discovered(DEFAULT, minimum).await, left, "{minimum:?}");

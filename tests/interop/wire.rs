@@ -152,7 +152,13 @@ pub(super) fn faults(passed: &[Passed], ours: &BTreeSet<Ipv6Addr>) -> Vec<String
                 }
             }
             Message::Noop | Message::Invalid { .. } => fault("an unexpected message"),
-            _ => {}
+            Message::Discovery { .. }
+            | Message::Response { .. }
+            | Message::Negotiate { .. }
+            | Message::End { .. }
+            | Message::Wait { .. }
+            | Message::Synch { .. }
+            | Message::Flood { .. } => {}
         }
     }
     faults

@@ -3,7 +3,7 @@
 use super::core::{Failure, Input, NegotiatorCore, NegotiatorPlan, Output, Proposal};
 use super::strategy::Strategy;
 use crate::event::{Ending, Event, Events, Side, json_of};
-use crate::machine::{Pump, Role};
+use crate::machine::{Clock, Pump, Pumped};
 use crate::roles::Stop;
 use actix::prelude::*;
 use grasp::protocol::flood::Flooded;
@@ -60,7 +60,8 @@ impl Negotiator {
         plan: NegotiatorPlan,
         strategy: Box<dyn Strategy>,
     ) -> Self {
-        let pump = Pump::new(NegotiatorCore::new(strategy, plan));
+        let core = NegotiatorCore::new(strategy, plan);
+        let pump = Pump::new(core, Clock::of_the_runtime(), None, instance, "negotiator".into());
         Self { pump, asa, instance: instance.to_owned(), events, listens, sessions: BTreeMap::new(), next_even: 2 }
     }
 
@@ -246,7 +247,7 @@ impl Actor for Negotiator {
     }
 }
 
-impl Role for Negotiator {
+impl Pumped for Negotiator {
     type Core = NegotiatorCore;
 
     fn pump(&mut self) -> &mut Pump<NegotiatorCore> {

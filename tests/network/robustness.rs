@@ -316,9 +316,9 @@ fn be_a_node() {
         while grasp.status().await.unwrap().links.is_empty() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        println!("a node without capabilities");
+        eprintln!("a node without capabilities");
         let found = asa.discover(&Objective::negotiation("32473:other"), Duration::from_millis(100), None).await;
-        println!("found: {}", found.unwrap().len());
+        eprintln!("found: {}", found.unwrap().len());
         tokio::time::sleep(SOON).await;
     });
 }

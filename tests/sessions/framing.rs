@@ -150,7 +150,7 @@ fn two_messages_in_one_segment_are_both_honoured() {
     });
 }
 
-/// COM-01, COM-03, G-FRM-01, G-FRM-02, G-NEG-35: each message of ours comes whole in one read, and two in a row are 300 ms apart.
+/// COM-01, COM-03, G-FRM-01, G-FRM-02: each message of ours comes whole in one read, and two in a row are 300 ms apart.
 #[test]
 fn messages_of_ours_come_whole_and_apart() {
     in_namespaces(|lab| {

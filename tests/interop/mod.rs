@@ -76,23 +76,51 @@ fn across_the_python_relay() {
     matrix(Place::PythonRelay);
 }
 
-/// Runs the cells of one place side by side.
-fn matrix(place: Place) {
+/// A Python bank listens on another port after each start, and says ten minutes long that the old one is good.
+#[test]
+fn a_restarted_python_bank_is_found_again() {
+    let Some(asked) = asked("restart") else { return };
+    in_namespaces(|lab| {
+        let outside = fs::read_link("/proc/self/ns/net").unwrap();
+        let cell = Cell { place: Place::OneLink, gray: Make::Ours, briggs: Make::Python, fast: true, ..asked };
+        let hosts = lab.lan(2);
+        let first = cell.bank(&hosts[1], "e0", &outside);
+        let gray = ours(&hosts[0], "gray", "e0", "fast", None);
+        gray.wait_line("negotiation_ended", cell.limit());
+        // Between negotiations, so that none is cut off.
+        first.kill();
+        let second = cell.bank(&hosts[1], "e0", &outside);
+        let before = gray.lines().len();
+        gray.wait_line_from(before, "negotiation_started", cell.limit());
+        gray.wait_line_from(before, "negotiation_ended", cell.limit());
+        let broken = talk::our_ends(&gray).into_iter().filter(|end| matches!(end, End::Failed(..)));
+        assert_eq!(broken.collect::<Vec<_>>(), [], "{}\n{}", gray.output(), second.output());
+    });
+}
+
+/// A cell with as many sessions as the environment asks for; says so where nothing can be run.
+fn asked(what: &str) -> Option<Cell> {
     if std::env::var_os("GRASPY_DIR").is_none() {
         // Not eprintln!: libtest would swallow the line, since the test passes.
-        let line = format!("SKIPPED interop {place:?}: GRASPY_DIR names no checkout of the Python implementation\n");
+        let line = format!("SKIPPED interop, {what}: GRASPY_DIR names no checkout of the Python implementation\n");
         let _ = std::io::stderr().write_all(line.as_bytes());
-        return;
+        return None;
     }
-    let asked = std::env::var("ASA_INTEROP_SESSIONS").ok().map(|count| count.parse().unwrap());
-    let (sessions, fast) = (asked.unwrap_or(SHORT), asked.is_none());
+    let sessions = std::env::var("ASA_INTEROP_SESSIONS").ok().map(|count| count.parse().unwrap());
+    let (sessions, fast) = (sessions.unwrap_or(SHORT), sessions.is_none());
+    Some(Cell { place: Place::OneLink, gray: Make::Ours, briggs: Make::Ours, sessions, fast })
+}
+
+/// Runs the cells of one place side by side.
+fn matrix(place: Place) {
+    let Some(asked) = asked(&format!("{place:?}")) else { return };
     in_namespaces(|_| {
         let outside = fs::read_link("/proc/self/ns/net").unwrap();
         let pairs = [(Make::Ours, Make::Python), (Make::Python, Make::Ours), (Make::Ours, Make::Ours)];
         let problems: Vec<String> = thread::scope(|scope| {
             let outside = &outside;
             let cells = pairs.map(|(gray, briggs)| {
-                let cell = Cell { place, gray, briggs, sessions, fast };
+                let cell = Cell { place, gray, briggs, ..asked };
                 scope.spawn(move || cell.run(outside))
             });
             cells.into_iter().flat_map(|cell| cell.join().unwrap()).collect()

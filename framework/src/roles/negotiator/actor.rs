@@ -8,7 +8,7 @@ use crate::roles::Stop;
 use actix::prelude::*;
 use grasp::protocol::flood::Flooded;
 use grasp::wire::SessionId;
-use grasp::{Asa, Error, ErrorCode, Negotiated, Objective, Session, Step, Value};
+use grasp::{Asa, AsaLocator, Error, ErrorCode, Negotiated, Objective, Session, Step, Value};
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -159,20 +159,36 @@ struct Wanted {
     timeout: Duration,
 }
 
-/// Takes the peers known, or looks for some, and asks the first that can be reached.
+/// Asks the peers known, or else looks for some.
 async fn ask(asa: &Asa, wanted: &Wanted, opened: &Cell<Option<Opened>>) -> Result<Negotiated, Error> {
-    let note = |session_id, peer| opened.set(Some(Opened { session_id, peer }));
-    let Wanted { objective, discovery, flush, timeout } = wanted;
+    let Wanted { objective, discovery, flush, .. } = wanted;
     // What is asked for is the peer's business, and only in the request.
     let sought = objective.clone().with_value(Value::null());
-    let mut peers = asa.discover(&sought, Duration::ZERO, flush.then_some(Duration::ZERO)).await?;
-    if peers.is_empty() {
-        peers = asa.discover(&sought, *discovery, None).await?;
+    let known = asa.discover(&sought, Duration::ZERO, flush.then_some(Duration::ZERO)).await?;
+    let mut forget = None;
+    if !known.is_empty() {
+        match ask_first(asa, wanted, &known, opened).await {
+            // Who has restarted since may listen elsewhere, long before the old port is forgotten.
+            Err(error) if error.code == ErrorCode::SocketNegotiationRequest => forget = Some(Duration::ZERO),
+            other => return other,
+        }
     }
+    let found = asa.discover(&sought, *discovery, forget).await?;
+    ask_first(asa, wanted, &found, opened).await
+}
+
+/// Asks the first of the peers that can be reached.
+async fn ask_first(
+    asa: &Asa,
+    wanted: &Wanted,
+    peers: &[AsaLocator],
+    opened: &Cell<Option<Opened>>,
+) -> Result<Negotiated, Error> {
+    let note = |session_id, peer| opened.set(Some(Opened { session_id, peer }));
     let mut last = Error::from(ErrorCode::NoDiscoveryReply);
-    for peer in &peers {
+    for peer in peers {
         for attempt in 0..BUSY_TRIES {
-            match asa.request_negotiate_noted(objective, peer, *timeout, note).await {
+            match asa.request_negotiate_noted(&wanted.objective, peer, wanted.timeout, note).await {
                 Err(error) if error.code == ErrorCode::NoPeer => {
                     last = error;
                     tokio::time::sleep(BUSY_PAUSE * (1 << attempt)).await;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use asa_framework::deploy::Deployment;
 use asa_framework::event::{Events, json_of};
 use asa_framework::manifest::{Loaded, Manifest};
+use futures_util::future::join_all;
 use grasp::net::kernel::Kernel;
 use grasp::protocol::flood::Flooded;
 use grasp::wire::diagnostic;
@@ -33,40 +34,57 @@ link_local_locators = true
 "#;
 const STOP_LIMIT: Duration = Duration::from_millis(500);
 
-/// Finds the nodes that offer an objective; 1 if there are none.
+/// Finds the nodes that offer each objective; 1 if one of them is offered by nobody.
 pub(crate) fn discover(args: &DiscoverArgs) -> anyhow::Result<u8> {
-    let (browse, name) = (&args.browse, args.name.clone());
+    let browse = &args.browse;
     by_hand(browse, async move |asa: Asa| {
-        let objective = Objective::discovery(name).with_loop_count(browse.loop_count).with_value(Value::null());
-        let found = asa.discover(&objective, timeout(browse), None).await?;
-        for locator in &found {
-            print(browse, &locator_text(locator), &locator_json(locator))?;
+        let asked = args.names.iter().map(async |name| {
+            let objective = Objective::discovery(name).with_loop_count(browse.loop_count).with_value(Value::null());
+            (name, asa.discover(&objective, timeout(browse), None).await)
+        });
+        let mut code = 0;
+        for (name, found) in join_all(asked).await {
+            let found = found?;
+            for locator in &found {
+                print(browse, &named(&args.names, name, &locator_text(locator)), &locator_json(name, locator))?;
+            }
+            if found.is_empty() {
+                code = nothing(browse, &format!("nobody offers {name}"));
+            }
         }
-        Ok(if found.is_empty() { nothing(browse, "nobody answers") } else { 0 })
+        Ok(code)
     })
 }
 
-/// Reads a value; 1 if there is none.
+/// Reads the value of each objective; 1 if one of them has none.
 pub(crate) fn synchronize(args: &SynchronizeArgs) -> anyhow::Result<u8> {
-    let (browse, peer) = (&args.browse, args.peer);
+    let browse = &args.browse;
     by_hand(browse, async move |asa: Asa| {
-        let objective = Objective::synchronization(args.name.clone()).with_loop_count(browse.loop_count);
-        let peer = peer.map(|peer| {
+        let peer = args.peer.map(|peer| {
             let scope = if let SocketAddr::V6(v6) = peer { v6.scope_id() } else { 0 };
             AsaLocator::known(Locator::tcp(peer.ip(), peer.port()), scope)
         });
-        match asa.synchronize_rapidly(&objective, peer.as_ref(), timeout(browse), true).await {
-            Ok(objective) => {
-                print(
-                    browse,
-                    &value_text(&objective),
-                    &json!({ "name": objective.name, "value": json_of(&objective) }),
-                )?;
-                Ok(0)
+        let read = args.names.iter().map(async |name| {
+            let objective = Objective::synchronization(name).with_loop_count(browse.loop_count);
+            (name, asa.synchronize_rapidly(&objective, peer.as_ref(), timeout(browse), true).await)
+        });
+        let mut code = 0;
+        for (name, value) in join_all(read).await {
+            match value {
+                Ok(objective) => {
+                    let object = json!({ "name": objective.name, "value": json_of(&objective) });
+                    print(browse, &named(&args.names, name, &value_text(&objective)), &object)?;
+                }
+                Err(error) => code = nothing(browse, &format!("{name}: {error}")),
             }
-            Err(error) => Ok(nothing(browse, &error.to_string())),
         }
+        Ok(code)
     })
+}
+
+/// A line about one of several objectives begins with its name.
+fn named(all: &[String], name: &str, text: &str) -> String {
+    if all.len() == 1 { text.to_owned() } else { format!("{name}: {text}") }
 }
 
 /// Floods a value once.
@@ -84,19 +102,28 @@ pub(crate) fn flood(args: &FloodArgs) -> anyhow::Result<u8> {
     })
 }
 
-/// Listens for flooded values until the time is up; 1 if there was none.
+/// Listens for flooded values until the time is up; 1 if one of the objectives was not flooded.
 pub(crate) fn get_flood(args: &GetFloodArgs) -> anyhow::Result<u8> {
     let browse = &args.browse;
     by_hand(browse, async move |asa: Asa| {
-        let objective = Objective::synchronization(args.name.clone());
-        let mut copies = asa.watch_flood(&objective).await?;
         let deadline = Instant::now() + timeout(browse);
-        let mut heard = false;
-        while let Ok(Some(copy)) = tokio::time::timeout_at(deadline, copies.recv()).await {
-            heard = true;
-            print(browse, &copy_text(&copy), &copy_json(&copy))?;
+        let heard = args.names.iter().map(async |name| {
+            let mut copies = asa.watch_flood(&Objective::synchronization(name)).await?;
+            let mut heard = false;
+            while let Ok(Some(copy)) = tokio::time::timeout_at(deadline, copies.recv()).await {
+                heard = true;
+                print(browse, &copy_text(&copy), &copy_json(&copy))?;
+            }
+            anyhow::Ok((name, heard))
+        });
+        let mut code = 0;
+        for one in join_all(heard).await {
+            let (name, heard) = one?;
+            if !heard {
+                code = nothing(browse, &format!("nobody flooded {name}"));
+            }
         }
-        Ok(if heard { 0 } else { nothing(browse, "nothing was flooded") })
+        Ok(code)
     })
 }
 
@@ -150,8 +177,8 @@ fn locator_text(locator: &AsaLocator) -> String {
     format!("{} over interface {}{how}", locator.locator, locator.interface)
 }
 
-fn locator_json(locator: &AsaLocator) -> serde_json::Value {
-    json!({ "locator": locator.locator.to_string(), "interface": locator.interface, "diverted": locator.diverted })
+fn locator_json(name: &str, locator: &AsaLocator) -> serde_json::Value {
+    json!({ "name": name, "locator": locator.locator.to_string(), "interface": locator.interface, "diverted": locator.diverted })
 }
 
 fn value_text(objective: &Objective) -> String {

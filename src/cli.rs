@@ -161,8 +161,9 @@ pub(crate) struct BrowseArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  asa discover EX3 --interface eth0 --timeout 2000")]
 pub(crate) struct DiscoverArgs {
-    /// The name of the objective.
-    pub(crate) name: String,
+    /// The names of the objectives.
+    #[arg(required = true, value_name = "NAME")]
+    pub(crate) names: Vec<String>,
     #[command(flatten)]
     pub(crate) browse: BrowseArgs,
 }
@@ -171,8 +172,9 @@ pub(crate) struct DiscoverArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  asa synchronize EX2 --interface eth0 --json")]
 pub(crate) struct SynchronizeArgs {
-    /// The name of the objective.
-    pub(crate) name: String,
+    /// The names of the objectives.
+    #[arg(required = true, value_name = "NAME")]
+    pub(crate) names: Vec<String>,
     /// Ask this node instead of discovering one.
     #[arg(long, value_name = "ADDR:PORT")]
     pub(crate) peer: Option<SocketAddr>,
@@ -200,8 +202,9 @@ pub(crate) struct FloodArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  asa get-flood EX1 --interface eth0 --timeout 65000")]
 pub(crate) struct GetFloodArgs {
-    /// The name of the objective.
-    pub(crate) name: String,
+    /// The names of the objectives.
+    #[arg(required = true, value_name = "NAME")]
+    pub(crate) names: Vec<String>,
     #[command(flatten)]
     pub(crate) browse: BrowseArgs,
 }
@@ -258,15 +261,16 @@ mod tests {
         assert_eq!((relay.sets.len(), relay.log_format), (0, LogFormat::Text));
         let Command::Decode(decode) = parse("asa decode").unwrap() else { panic!() };
         assert_eq!(decode.file, None);
-        let Command::Discover(discover) = parse("asa discover EX3 --interface a --timeout 9 --json").unwrap() else {
+        let Command::Discover(discover) = parse("asa discover EX3 EX2 --interface a --timeout 9 --json").unwrap()
+        else {
             panic!()
         };
-        assert_eq!((discover.name.as_str(), discover.browse.timeout, discover.browse.json), ("EX3", 9, true));
+        assert_eq!((discover.names[0].as_str(), discover.browse.timeout, discover.browse.json), ("EX3", 9, true));
         assert_eq!((discover.browse.interfaces.len(), discover.browse.sets.len()), (1, 0));
         let line = "asa synchronize EX2 --peer [fe80::1%3]:7017 --interface a";
         let Command::Synchronize(synchronize) = parse(line).unwrap() else { panic!() };
         assert_eq!(synchronize.peer.map(|peer| peer.port()), Some(7017));
-        assert_eq!((synchronize.name.as_str(), synchronize.browse.loop_count), ("EX2", 6));
+        assert_eq!((synchronize.names[0].as_str(), synchronize.browse.loop_count), ("EX2", 6));
         let Command::Flood(flood) = parse("asa flood EX1 [1,null] --ttl 5 --loop-count 2 --interface a").unwrap()
         else {
             panic!()
@@ -274,7 +278,7 @@ mod tests {
         assert_eq!((flood.name.as_str(), flood.ttl, flood.browse.loop_count), ("EX1", 5, 2));
         assert_eq!(flood.value, serde_json::json!([1, null]));
         let Command::GetFlood(get) = parse("asa get-flood EX1 --interface a").unwrap() else { panic!() };
-        assert_eq!((get.name.as_str(), get.browse.timeout), ("EX1", 5000));
+        assert_eq!((get.names[0].as_str(), get.browse.timeout), ("EX1", 5000));
         let Command::Check(check) = parse("asa check a.toml --json").unwrap() else { panic!() };
         assert!(check.json && check.sets.is_empty() && check.interfaces.is_empty());
         assert_eq!(check.manifest, PathBuf::from("a.toml"));

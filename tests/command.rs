@@ -313,17 +313,19 @@ fn a_network_is_asked_and_told_by_hand() {
         assert!(code == Some(0) && out.starts_with(&format!("[{}]:7017 over interface ", hosts[0].ula("e0"))), "{out}");
         let (code, out) = run(&["discover", "EX3", "--json"]);
         let found: Value = serde_json::from_str(out.lines().next().unwrap()).unwrap();
-        assert_eq!((code, keys(&found)), (Some(0), vec!["diverted", "interface", "locator"]));
+        assert_eq!((code, keys(&found)), (Some(0), vec!["diverted", "interface", "locator", "name"]));
         let (code, out) = run(&["discover", "Nonsense"]);
-        assert_eq!((code, out.as_str()), (Some(1), "asa: nobody answers\n"));
+        assert_eq!((code, out.as_str()), (Some(1), "asa: nobody offers Nonsense\n"));
         assert_eq!(run(&["discover", "Nonsense", "--json"]), (Some(1), String::new()));
         assert_eq!(run(&["synchronize", "EX2"]), (Some(0), "[1, \"two\", 3]\n".to_owned()));
+        let (code, out) = run(&["synchronize", "EX2", "Nonsense"]);
+        assert!(code == Some(1) && out.starts_with("EX2: [1, \"two\", 3]\nasa: Nonsense: "), "{out}");
         let peer = format!("[{}]:7017", hosts[0].ula("e0"));
         let (code, out) = run(&["synchronize", "EX2", "--peer", &peer, "--json"]);
         let read: Value = serde_json::from_str(&out).unwrap();
         assert_eq!((code, read), (Some(0), serde_json::json!({ "name": "EX2", "value": [1, "two", 3] })));
         let (code, out) = run(&["synchronize", "Nonsense"]);
-        assert!(code == Some(1) && out.starts_with("asa: Not flooded and no reply"), "{out}");
+        assert!(code == Some(1) && out.starts_with("asa: Nonsense: Not flooded and no reply"), "{out}");
 
         let watch = |json: &[&str]| {
             start(&hosts[0], &[&["get-flood", "EX4", "--interface", "e0", "--timeout", "2500"], json].concat())
@@ -341,7 +343,7 @@ fn a_network_is_asked_and_told_by_hand() {
         assert!(written(&text, Stream::Stdout).starts_with("EX4 = {\"a\": [1, true]}\n"), "{}", text.output());
         assert_eq!(objects(&json)[0]["value"], serde_json::json!({ "a": [1, true] }));
         let (code, out) = run(&["get-flood", "EX5"]);
-        assert_eq!((code, out.as_str()), (Some(1), "asa: nothing was flooded\n"));
+        assert_eq!((code, out.as_str()), (Some(1), "asa: nobody flooded EX5\n"));
     });
 }
 

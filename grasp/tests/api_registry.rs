@@ -114,6 +114,30 @@ fn a_mismatched_deregistration_changes_nothing() {
     });
 }
 
+/// A-REG-15: deregistering one objective ends the negotiations about it, and those about another go on.
+#[test]
+fn the_end_of_an_objective_ends_its_sessions_only() {
+    paused(async {
+        let lan = Lan::new();
+        let node = lan.node("node").await;
+        let asa = asa_with(&node, "A", &neg(NAME), Registration::default()).await;
+        asa.register_objective(&neg("32473:y"), Registration::default()).await.unwrap();
+        let mut talks = Vec::new();
+        let puppet = lan.puppet();
+        for (session_id, name) in [(1, NAME), (2, "32473:y")] {
+            let listener = asa.clone();
+            let listening = actix::spawn(async move { listener.listen_negotiate(&neg(name)).await.unwrap().0 });
+            sleep(SOON).await;
+            let talk = puppet.say(&node, &request(session_id, &neg(name))).await;
+            talks.push((talk, listening.await.unwrap()));
+        }
+        asa.deregister_objective(&neg(NAME)).await.unwrap();
+        assert_eq!(talks[0].0.declined().await, "abandoned");
+        assert!(talks[1].0.is_silent(SOON).await);
+        assert_eq!(sessions(&node).await, 1);
+    });
+}
+
 /// A-REG-03, A-REG-04, G-HA-07, T-58: whatever ends an ASA ends all that it had, and its peers are told.
 #[test]
 fn the_end_of_an_asa_ends_its_sessions_listeners_and_answers() {

@@ -84,7 +84,7 @@ impl Objective {
         let core = Core::Negotiation(Box::new(Negotiation::responder(config, objective.clone())));
         let session = Session::new(self.around.clone(), core, Origin::Accepted(connection), slot).start();
         if let Some(node) = self.around.node.upgrade() {
-            node.do_send(Owned { key, asa, session: session.clone() });
+            node.do_send(Owned { key, asa, objective: objective.name.clone(), session: session.clone() });
         }
         // If the listener goes in this very moment, what it would have held tells the peer so.
         let _ = reply.send(Ok(Handed { session: Held(session), session_id, peer, objective }));

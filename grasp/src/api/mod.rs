@@ -176,9 +176,13 @@ impl Grasp {
     }
 }
 
+/// Ports that follow from a node's name: below those that systems give to whoever asks for any.
+const NAMED_PORTS: u16 = 17_017;
+const NAMED_PORTS_COUNT: u16 = 15_000;
+
 /// Tries the preferred port, then one that follows from the name, then any; tells whether it will be the same again.
 fn listen(config: &NodeConfig, network: &dyn Network) -> io::Result<(Box<dyn Listener>, bool)> {
-    let named = 49_152 + (fnv(&config.name) % 16_000);
+    let named = NAMED_PORTS + fnv(&config.name) % NAMED_PORTS_COUNT;
     let ports = if config.port == 0 { vec![0] } else { vec![config.port, named, 0] };
     let listener = network.listen(&ports)?;
     let stable = config.port != 0 && [config.port, named].contains(&listener.port());

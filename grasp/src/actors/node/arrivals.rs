@@ -1,6 +1,6 @@
 //! Requests from the network (RFC 8990 §2.8.6).
 
-use super::{Arrived, Ended, Node, Owned, ReleaseIds, Unparked};
+use super::{Arrived, Ended, Node, Owned, OwnedSession, ReleaseIds, Unparked};
 use crate::actors::connection::{Connection, scope_of};
 use crate::actors::discovery::HeardByStream;
 use crate::actors::objective::{Requested, SynchRequested};
@@ -132,12 +132,12 @@ impl Handler<Arrived> for Node {
 impl Handler<Owned> for Node {
     type Result = ();
 
-    fn handle(&mut self, Owned { key, asa, session }: Owned, _: &mut Context<Self>) {
-        if self.registry.name(asa).is_err() {
-            // Its ASA has gone in the meantime.
+    fn handle(&mut self, Owned { key, asa, objective, session }: Owned, _: &mut Context<Self>) {
+        if self.registry.registered(asa, &objective).is_err() {
+            // Its ASA or its objective has gone in the meantime.
             session.do_send(crate::actors::session::Abandon);
         } else if session.connected() {
-            self.sessions.insert(key, (asa, session));
+            self.sessions.insert(key, OwnedSession { asa, objective, actor: session });
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{
     DeregisterAsa, DeregisterObjective, Describe, Description, Discover, FloodOut, Gone, Leave, Listen, MayNegotiate,
-    MaySynchronize, Node, Open, RegisterAsa, RegisterObjective, Registered, ServeValue, Stop, StopListen,
+    MaySynchronize, Node, Open, OwnedSession, RegisterAsa, RegisterObjective, Registered, ServeValue, Stop, StopListen,
 };
 use crate::actors::discovery::{AskNetwork, Asking};
 use crate::actors::flood::SendFlood;
@@ -57,8 +57,8 @@ impl Node {
             }
             self.announce(name);
         }
-        for (_, session) in self.sessions.values().filter(|(owner, _)| *owner == asa) {
-            session.do_send(Abandon);
+        for session in self.sessions.values().filter(|session| session.asa == asa) {
+            session.actor.do_send(Abandon);
         }
     }
 }
@@ -121,6 +121,10 @@ impl Handler<DeregisterObjective> for Node {
     ) -> Self::Result {
         self.secured()?;
         self.registry.deregister_objective(asa, &name)?;
+        // All state for the objective goes, open negotiations about it included (RFC 8991 §2.3.3).
+        for session in self.sessions.values().filter(|session| session.asa == asa && session.objective == name) {
+            session.actor.do_send(Abandon);
+        }
         if let Some(objective) = self.objectives.get(&name) {
             objective.do_send(objective::Stop(asa));
         }
@@ -196,6 +200,7 @@ impl Handler<Open> for Node {
         let session_id = self.ids.allocate(self.around.clock.now());
         let slot = self.slot(session_id, Maker::Us);
         let config = self.session_config(session_id, &objective.name);
+        let name = objective.name.clone();
         let core = if negotiation {
             Core::Negotiation(Box::new(Negotiation::initiator(config, objective)))
         } else {
@@ -203,7 +208,7 @@ impl Handler<Open> for Node {
         };
         let key = slot.key;
         let session = Session::new(self.around.clone(), core, Origin::Dial(target), slot).start();
-        self.sessions.insert(key, (asa, session.clone()));
+        self.sessions.insert(key, OwnedSession { asa, objective: name, actor: session.clone() });
         Ok((Held(session), session_id))
     }
 }

@@ -86,7 +86,7 @@ message!(
 );
 message!(
     /// A session that an ASA owns from now on.
-    Owned { key: u64, asa: AsaHandle, session: Addr<Session> } -> ()
+    Owned { key: u64, asa: AsaHandle, objective: String, session: Addr<Session> } -> ()
 );
 message!(Ended { key: u64, session_id: SessionId, maker: Maker } -> ());
 message!(ReleaseIds { ids: Vec<SessionId> } -> ());

@@ -45,11 +45,18 @@ pub(crate) struct Node {
     reception: Option<Addr<Reception>>,
     links: BTreeMap<LinkId, OpenLink>,
     objectives: BTreeMap<String, Addr<Objective>>,
-    sessions: BTreeMap<u64, (AsaHandle, Addr<Session>)>,
+    sessions: BTreeMap<u64, OwnedSession>,
     /// Sessions that hold a place, whether an ASA owns them yet or not.
     occupied: usize,
     parked: usize,
     next_key: u64,
+}
+
+/// A session that an ASA owns.
+struct OwnedSession {
+    asa: AsaHandle,
+    objective: String,
+    actor: Addr<Session>,
 }
 
 /// A link whose sockets are open.

@@ -28,9 +28,11 @@ interop:
     test -n "${GRASPY_DIR:-}" || { echo "set GRASPY_DIR to a checkout of the Python reference" >&2; exit 2; }
     cargo test --workspace interop -- --nocapture
 
-# The benchmarks, each beside its baseline.
+# The benchmarks, each beside its baseline; BENCHMARKS.md says what to expect.
 bench:
-    cargo bench --workspace
+    cargo bench -p grasp --benches
+    cargo bench -p asa --bench laboratory
+    cargo run --release -p grasp --example ten_thousand
 
 # Rewrites recorded expectations from what the code does now; read the difference before committing it.
 bless:

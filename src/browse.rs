@@ -37,7 +37,7 @@ const STOP_LIMIT: Duration = Duration::from_millis(500);
 pub(crate) fn discover(args: &DiscoverArgs) -> anyhow::Result<u8> {
     let (browse, name) = (&args.browse, args.name.clone());
     by_hand(browse, async move |asa: Asa| {
-        let objective = Objective::discovery(name).with_loop_count(browse.loop_count);
+        let objective = Objective::discovery(name).with_loop_count(browse.loop_count).with_value(Value::null());
         let found = asa.discover(&objective, timeout(browse), None).await?;
         for locator in &found {
             print(browse, &locator_text(locator), &locator_json(locator))?;

@@ -6,13 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use asa_framework::deploy::Deployment;
-use asa_framework::event::{Ending, Event, Events, Side};
+use asa_framework::event::{Ending, Event, Side};
 use asa_framework::manifest::{Lab, Loaded};
 use grasp::Interfaces;
 use grasp::net::memory::{Conditions, Fabric};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha12Rng;
-use tokio::sync::mpsc;
 
 use crate::cli::{Demo, DemoArgs, Pace};
 use crate::output::{Dialogue, Look, Summary};
@@ -56,10 +55,7 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<u8> {
 
 async fn talk(lab: &Lab, seed: Option<u64>, human: bool) -> anyhow::Result<u8> {
     let mut random = ChaCha12Rng::seed_from_u64(seed.unwrap_or_else(rand::random));
-    let (sender, mut events) = mpsc::unbounded_channel();
-    let sink: Events = Arc::new(move |event| {
-        let _ = sender.send(event);
-    });
+    let (sink, mut events) = node::events();
     let fabric = Fabric::new(random.random());
     let millis = |ms: u32| Duration::from_millis(ms.into());
     let link = fabric.link(Conditions {

@@ -1,8 +1,11 @@
 //! What every subcommand that runs a node shares: the actor system, logging, signals.
 
 use std::io::{self, IsTerminal};
+use std::sync::Arc;
 
+use asa_framework::event::{Event, Events};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::LogFormat;
@@ -47,4 +50,18 @@ pub(crate) async fn stop_signal() -> io::Result<()> {
         std::process::exit(130);
     });
     Ok(())
+}
+
+/// Events that may wait to be written; more are dropped, and said to be.
+const EVENTS: usize = 65_536;
+
+/// Where a node's events go, and where they come out.
+pub(crate) fn events() -> (Events, mpsc::Receiver<Event>) {
+    let (sender, events) = mpsc::channel(EVENTS);
+    let sink: Events = Arc::new(move |event| {
+        if let Err(mpsc::error::TrySendError::Full(event)) = sender.try_send(event) {
+            tracing::warn!(?event, "dropped an event: nobody takes them");
+        }
+    });
+    (sink, events)
 }

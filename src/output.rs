@@ -186,6 +186,8 @@ impl std::fmt::Display for Summary {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (accepted, declined, failed) =
             (self.of(Ending::Accepted), self.of(Ending::Declined), self.of(Ending::Failed));
-        write!(f, "{} negotiations: {accepted} agreed, {declined} declined, {failed} failed", self.total())
+        let total = self.total();
+        let plural = if total == 1 { "" } else { "s" };
+        write!(f, "{total} negotiation{plural}: {accepted} agreed, {declined} declined, {failed} failed")
     }
 }

@@ -6,10 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use asa_framework::deploy::Deployment;
-use asa_framework::event::{Event, Events};
+use asa_framework::event::Event;
 use asa_framework::manifest::{Loaded, Manifest, Problems, Sources};
 use grasp::net::kernel::Kernel;
-use tokio::sync::mpsc;
 
 use crate::cli::{LogFormat, RelayArgs, RunArgs};
 use crate::output::{Dialogue, Look, Summary};
@@ -51,11 +50,7 @@ pub(crate) fn refuse(problems: &Problems) {
 }
 
 async fn serve(manifest: &Manifest, format: LogFormat, sessions: Option<u64>) -> anyhow::Result<u8> {
-    let (sender, mut events) = mpsc::unbounded_channel();
-    let sink: Events = Arc::new(move |event| {
-        // Nobody listens any more only when the process is about to end.
-        let _ = sender.send(event);
-    });
+    let (sink, mut events) = node::events();
     let classes = classes::all();
     let deployment = Deployment::start(manifest, &classes, Arc::new(Kernel::new()), sink, |_| {});
     let mut writer = Writer::new(format);
@@ -66,22 +61,27 @@ async fn serve(manifest: &Manifest, format: LogFormat, sessions: Option<u64>) ->
         signal = &mut stop => { signal?; return Ok(0); }
         deployment = &mut deployment => deployment?,
     };
+    let mut working = manifest.asa.values().filter(|instance| instance.enabled).count();
     let mut summary = Summary::default();
-    loop {
+    // Whoever read our output may have gone: the agents still take their leave.
+    let mut written = Ok(());
+    while written.is_ok() && sessions.is_none_or(|limit| summary.total() < limit) {
         tokio::select! {
             biased;
             signal = &mut stop => { signal?; break; }
             event = events.recv() => {
                 let Some(event) = event else { break };
                 summary.count(&event);
-                writer.write(&event)?;
-                if matches!(event, Event::Finished { .. }) || sessions.is_some_and(|limit| summary.total() >= limit) {
+                written = writer.write(&event);
+                working -= usize::from(matches!(event, Event::Finished { .. }));
+                if working == 0 && matches!(event, Event::Finished { .. }) {
                     break;
                 }
             }
         }
     }
     deployment.stop(STOP_LIMIT).await;
+    written?;
     while let Ok(event) = events.try_recv() {
         summary.count(&event);
         writer.write(&event)?;

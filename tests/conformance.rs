@@ -71,10 +71,15 @@ fn enough_rows_are_tested() {
     let engine = |row: &&Row| !row.id.starts_with("G-DULL") && !levels[&row.id].contains("(D)");
     let share = |rows: Vec<&Row>| {
         let tested = rows.iter().filter(|row| row.status == "tested").count();
-        (tested * 100, rows.len(), rows.iter().filter(|row| row.status != "tested").map(|row| row.id.clone()).collect::<Vec<_>>())
+        (
+            tested * 100,
+            rows.len(),
+            rows.iter().filter(|row| row.status != "tested").map(|row| row.id.clone()).collect::<Vec<_>>(),
+        )
     };
     let rows = claimed();
-    let (must, of, open) = share(rows.iter().filter(engine).filter(|row| levels[&row.id].starts_with("MUST")).collect());
+    let (must, of, open) =
+        share(rows.iter().filter(engine).filter(|row| levels[&row.id].starts_with("MUST")).collect());
     assert!(must >= 95 * of, "{} % of the MUST rows are tested; not: {open:?}", must / of);
     let (all, of, _) = share(rows.iter().filter(engine).collect());
     assert!(all >= 85 * of, "{} % of all rows are tested", all / of);

@@ -146,7 +146,7 @@ impl Strategy for BriggsStrategy {
     fn introduces(&mut self) -> Vec<String> {
         let (least, most) = self.reserves;
         vec![
-            format!("Hello, this is {}, a bank. Customers negotiate with me about EX3.", self.bank),
+            format!("Hello, this is {}, a bank. I negotiate about money as EX3.", self.bank),
             format!("For each I have {NZD} {least} to {most}. I also flood EX1 and serve EX2."),
         ]
     }

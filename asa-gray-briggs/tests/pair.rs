@@ -70,12 +70,10 @@ fn a_short_wait_makes_the_customer_give_up_in_time() {
         let told = world.told();
         let mut failed = 0;
         for (gray, briggs) in &pairs {
-            let wait = told.iter().find_map(|(at, event)| match event {
-                Event::Said { session_id, text, .. } if *session_id == gray.session_id => {
-                    let wait = text.strip_prefix("Wait started: ")?.split(' ').next()?.parse().unwrap();
-                    Some((*at, Duration::from_millis(wait)))
-                }
-                _ => None,
+            let wait = told.iter().find_map(|(at, event)| {
+                let Event::Said { session_id, text, .. } = event else { return None };
+                let wait = text.strip_prefix("Wait started: ").filter(|_| *session_id == gray.session_id)?;
+                Some((*at, Duration::from_millis(wait.split(' ').next()?.parse().unwrap())))
             });
             assert_eq!(gray.outcome == Ending::Failed, wait.is_some(), "{gray:?}");
             assert_eq!(briggs.outcome == Ending::Failed, wait.is_some(), "{briggs:?}");
@@ -133,16 +131,38 @@ fn fifty_customers_are_served_side_by_side() {
         }
         let (mut open, mut most) = (0_i32, 0);
         for (_, event) in world.told() {
-            match event {
-                Event::NegotiationStarted { role: Side::Responder, .. } => open += 1,
-                Event::NegotiationEnded { role: Side::Responder, .. } => open -= 1,
-                _ => {}
+            if let Event::NegotiationStarted { role: Side::Responder, .. } = event {
+                open += 1;
+            } else if let Event::NegotiationEnded { role: Side::Responder, .. } = event {
+                open -= 1;
             }
             most = most.max(open);
         }
         assert!(most >= 10, "at most {most} at once");
         grays.stop(STOP).await;
         briggs.stop(STOP).await;
+    });
+}
+
+/// GB-W-05: two banks share a node; each floods, and requests are answered.
+#[test]
+fn two_banks_share_a_node() {
+    paused(async {
+        let mut world = World::new();
+        let one = "seed = 1\nwait_min_ms = 10500";
+        let both = agent("one", "briggs", one) + &agent("two", "briggs", &format!("{one}\nbank = 'Kiwi'"));
+        let banks = world.start(&manifest("banks", &both)).await;
+        let gray = world.start(&customer("seed = 2\nsessions = 20")).await;
+        world.finished(1).await;
+        let pairs = pairs(&world);
+        assert_eq!(pairs.len(), 20);
+        assert!(pairs.iter().all(|(gray, briggs)| gray.outcome == briggs.outcome && gray.outcome != Ending::Failed));
+        for bank in ["one", "two"] {
+            assert!(world.said(bank).iter().any(|(_, text)| text.starts_with("Flooding EX1")), "{bank} floods");
+            assert!(world.said(bank).iter().any(|(_, text)| text.starts_with("Reserves")), "{bank} has customers");
+        }
+        gray.stop(STOP).await;
+        banks.stop(STOP).await;
     });
 }
 

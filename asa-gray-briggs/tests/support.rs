@@ -111,9 +111,9 @@ impl World {
     pub(crate) fn said(&self, who: &str) -> Vec<(Duration, String)> {
         self.told()
             .into_iter()
-            .filter_map(|(at, event)| match event {
-                Event::Said { asa, text, .. } if asa == who => Some((at, text)),
-                _ => None,
+            .filter_map(|(at, event)| {
+                let Event::Said { asa, text, .. } = event else { return None };
+                (asa == who).then_some((at, text))
             })
             .collect()
     }
@@ -122,11 +122,11 @@ impl World {
     pub(crate) fn ends(&self, side: Side) -> Vec<End> {
         self.told()
             .into_iter()
-            .filter_map(|(at, event)| match event {
-                Event::NegotiationEnded { role, outcome, session_id, value, reason, .. } if role == side => {
-                    Some(End { at, outcome, session_id, value, reason })
-                }
-                _ => None,
+            .filter_map(|(at, event)| {
+                let Event::NegotiationEnded { role, outcome, session_id, value, reason, .. } = event else {
+                    return None;
+                };
+                (role == side).then_some(End { at, outcome, session_id, value, reason })
             })
             .collect()
     }

@@ -144,6 +144,7 @@ async fn request(count: usize) -> bool {
     let Ok(theirs) = tokio::time::timeout(PATIENCE, held).await else {
         println!("not all are open after {PATIENCE:?}");
         child.kill().unwrap();
+        child.wait().unwrap();
         return false;
     };
     let theirs = theirs.unwrap();

@@ -298,8 +298,7 @@ impl Asa {
         scope: Scope,
         direct_only: bool,
     ) -> Result<Found, Error> {
-        // No value is asked for yet; null is understood also by peers that cannot do without one (T-48).
-        let (asa, objective) = (self.handle, objective.clone().with_value(Value::null()));
+        let (asa, objective) = (self.handle, objective.clone());
         let call = node::Discover { asa, objective, timeout, minimum_ttl, scope, direct_only };
         let (_asking, found) = self.call(call).await?;
         found.await.map_err(|_| gone())
@@ -354,7 +353,9 @@ impl Asa {
     /// Looks for anyone who supports the objective, until there is one or the time is up.
     async fn find_first(&self, objective: &Objective, deadline: Instant) -> Result<Found, Error> {
         let left = deadline.saturating_duration_since(Instant::now());
-        self.find(objective, left, None, Scope::First, false).await
+        // The value belongs into the request; null is understood also by peers that cannot do without one (T-48).
+        let wanted = objective.clone().with_value(Value::null());
+        self.find(&wanted, left, None, Scope::First, false).await
     }
 
     async fn request_any(

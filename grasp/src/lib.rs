@@ -12,6 +12,7 @@ pub mod hex;
 pub mod net;
 pub mod protocol;
 pub mod recorder;
+pub mod shell;
 pub mod substrate;
 pub mod wire;
 

@@ -58,7 +58,7 @@ async fn scene() -> (Lan, Grasp, Asa, Door) {
     (lan, node, asa, door)
 }
 
-/// A-GEN-15, A-DISC-07: a negotiation request that is given up is taken back, connected or not.
+/// A-GEN-15: a negotiation request that is given up is taken back, connected or not.
 #[test]
 fn a_request_given_up_ends_the_session() {
     for moment in moments() {

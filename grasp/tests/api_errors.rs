@@ -298,3 +298,25 @@ fn a_request_that_cannot_be_written_is_a_failed_request() {
         assert_eq!(sessions(&node).await, 0);
     });
 }
+
+/// G-HA-01, G-HA-11: a system that accepts no connections is asked again in peace, and served as soon as it does.
+#[test]
+fn a_refusal_to_accept_is_survived() {
+    paused(async {
+        let lan = Lan::new();
+        let (network, switch) = Faulty::new(lan.place());
+        let node = lan.node_on("node", network, |_| {}).await;
+        let (server, puppet) = (asa(&node, "A", &syn(NAME)).await, lan.puppet());
+        server.listen_synchronize(&with(&syn(NAME), 1)).await.unwrap();
+        switch.store(true, Ordering::Relaxed);
+        // This one is accepted by a call that began before.
+        let _first = puppet.connect(&node).await;
+        let request = Message::RequestSynchronization { session_id: 1, objective: syn(NAME) };
+        let mut talk = puppet.say(&node, &request).await;
+        assert!(talk.is_silent(s(2)).await);
+        let refused = counted(&node, "accept_errors").await;
+        assert!((15..25).contains(&refused), "{refused}");
+        switch.store(false, Ordering::Relaxed);
+        assert!(matches!(talk.next().await, Some(Message::Synch { session_id: 1, .. })));
+    });
+}

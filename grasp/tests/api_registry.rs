@@ -164,6 +164,36 @@ fn the_end_of_an_asa_ends_its_sessions_listeners_and_answers() {
     }
 }
 
+/// G-HA-13, A-NEG-15: an ASA that panics takes nothing of another one with it.
+#[test]
+fn a_panicking_asa_spares_the_others() {
+    paused(async {
+        let lan = Lan::new();
+        let (node, puppet) = (lan.node("node").await, lan.puppet());
+        let shared = Registration { overlap: true, ..Registration::default() };
+        let (one, two) =
+            (asa_with(&node, "1", &neg(NAME), shared.clone()).await, asa_with(&node, "2", &neg(NAME), shared).await);
+        let failing = actix::spawn(async move {
+            let (_session, _) = one.listen_negotiate(&neg(NAME)).await.unwrap();
+            panic!("the ASA of this test fails");
+        });
+        let listener = two.clone();
+        let listening = actix::spawn(async move { listener.listen_negotiate(&neg(NAME)).await.unwrap().0 });
+        sleep(SOON).await;
+        let mut first = puppet.say(&node, &request(1, &neg(NAME))).await;
+        let mut second = puppet.say(&node, &request(2, &neg(NAME))).await;
+        let session = listening.await.unwrap();
+        assert!(failing.await.is_err());
+        assert_eq!(first.declined().await, "abandoned");
+        assert!(second.is_silent(s(5)).await);
+        session.end_negotiate(true, None).await.unwrap();
+        assert!(matches!(second.next().await, Some(Message::End { session_id: 2, .. })));
+        let mut third = puppet.say(&node, &request(3, &neg(NAME))).await;
+        assert!(third.is_silent(s(5)).await, "the other ASA still listens");
+        assert_eq!(two.listen_negotiate(&neg(NAME)).await.unwrap().0.session_id(), 3);
+    });
+}
+
 /// A-REG-06, A-REG-07, A-DISC-01, T-51: what sends a value needs a registration, what only reads does not.
 #[test]
 fn only_senders_of_values_need_a_registration() {

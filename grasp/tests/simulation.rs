@@ -73,11 +73,30 @@ fn distances(links: &[Vec<usize>], from: usize) -> Vec<usize> {
 struct Story {
     log: Vec<u8>,
     records: usize,
+    /// Messages that the discovery and flooding cores heard, by node and core.
+    heard: BTreeMap<(String, String), u64>,
+    /// Floods that came to the watchers, by node.
+    flooded: BTreeMap<String, u64>,
     /// Results of the calls of the ASAs, by kind.
     results: BTreeMap<String, usize>,
 }
 
 impl Story {
+    fn take(&mut self, record: &Record) {
+        serde_json::to_writer(&mut self.log, record).unwrap();
+        self.log.push(b'\n');
+        self.records += 1;
+        match &record.event {
+            Event::Input(value) if value.get("heard").is_some() => {
+                *self.heard.entry((record.node.clone(), record.core.clone())).or_default() += 1;
+            }
+            Event::Output(value) if value.get("flooded").is_some() => {
+                *self.flooded.entry(record.node.clone()).or_default() += 1;
+            }
+            Event::Input(_) | Event::Wake | Event::Output(_) => {}
+        }
+    }
+
     fn count(&mut self, what: &str, result: Result<&str, &Error>) {
         let result = match result {
             Ok(result) => result.to_owned(),
@@ -94,12 +113,7 @@ fn start(at: usize, seed: u64, place: &FabricNode, story: &Shared) -> Grasp {
     bytes[..8].copy_from_slice(&seed.to_be_bytes());
     bytes[8..16].copy_from_slice(&(at as u64).to_be_bytes());
     let story = story.clone();
-    let recorder = move |record: &Record| {
-        let mut story = story.lock().unwrap();
-        serde_json::to_writer(&mut story.log, record).unwrap();
-        story.log.push(b'\n');
-        story.records += 1;
-    };
+    let recorder = move |record: &Record| story.lock().unwrap().take(record);
     let config = NodeConfig {
         name: format!("n{at:02}"),
         seed: Some(bytes),
@@ -260,8 +274,7 @@ async fn tell(seed: u64, story: Shared) {
     for task in serving {
         task.abort();
     }
-    let log = story.lock().unwrap().log.clone();
-    check_counters(&log, &nodes).await;
+    check_counters(&story, &nodes).await;
 }
 
 /// With equal latencies a flood comes first by a shortest way, so it reaches exactly the nodes within its loop count.
@@ -290,18 +303,11 @@ fn records(log: &[u8]) -> impl Iterator<Item = Record> {
 }
 
 /// Every flood that was heard was either new or has moved a counter; every message is counted once.
-async fn check_counters(log: &[u8], nodes: &[Grasp]) {
-    let mut heard: BTreeMap<(String, String), u64> = BTreeMap::new();
-    let mut flooded: BTreeMap<String, u64> = BTreeMap::new();
-    for record in records(log).filter(|record| !record.core.starts_with("session")) {
-        match record.event {
-            Event::Input(value) if value.get("heard").is_some() => {
-                *heard.entry((record.node, record.core)).or_default() += 1;
-            }
-            Event::Output(value) if value.get("flooded").is_some() => *flooded.entry(record.node).or_default() += 1,
-            Event::Input(_) | Event::Wake | Event::Output(_) => {}
-        }
-    }
+async fn check_counters(story: &Shared, nodes: &[Grasp]) {
+    let (heard, flooded) = {
+        let story = story.lock().unwrap();
+        (story.heard.clone(), story.flooded.clone())
+    };
     let (mut floods, mut duplicates) = (0, 0);
     for node in nodes {
         let status = node.status().await.unwrap();

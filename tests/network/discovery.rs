@@ -109,7 +109,7 @@ fn answers_are_awaited_on_the_port_of_the_discovery() {
 }
 
 /// G-DISC-13, G-DISC-16, G-DISC-17, G-DISC-18, G-DCAC-01, G-DCAC-06, G-DCAC-07, G-DCAC-12, G-DIVT-03, G-DIVT-04, G-DIVT-10,
-/// G-DISC-20, G-SID-13, G-OPT-03, G-ERR-09, G-ERR-10, T-35, T-37, T-38: every answer to the question counts until the
+/// G-DISC-20, G-SID-13, G-OPT-03, G-ERR-09, G-ERR-10, T-37, T-38: every answer to the question counts until the
 /// timeout, whatever its shape; answers to no question do not, nor do unusable options.
 #[test]
 fn all_answers_until_the_timeout_count_and_no_others() {
@@ -341,7 +341,7 @@ fn a_request_goes_where_discovery_points() {
     });
 }
 
-/// G-TRN-23, G-OPT-11: a domain name is resolved, and its addresses are tried one after the other.
+/// G-TRN-23, G-OPT-11: a domain name is resolved before it is connected to.
 #[test]
 fn a_domain_name_is_resolved() {
     in_namespaces(|lab| {

@@ -99,7 +99,7 @@ fn value_of(flood: &[u8]) -> &[u8] {
     &flood[at..at + crate::lab::cbor::item_len(&flood[at..]).unwrap()]
 }
 
-/// G-FREL-07, G-FREL-08, G-FREL-09, G-FCAC-03, G-FCAC-09, T-53: a loop count of one or zero goes no further, whatever those
+/// G-FREL-07, G-FREL-09, G-FCAC-03, G-FCAC-09, T-53: a loop count of one or zero goes no further, whatever those
 /// of later objectives are; a flood is relayed and kept once, also when it comes back by another way after a newer one.
 #[test]
 fn a_flood_is_taken_once() {

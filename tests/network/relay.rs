@@ -68,7 +68,7 @@ fn a_loop_count_of_one_or_zero_goes_no_further() {
     });
 }
 
-/// G-DREL-09, G-DREL-10, G-DREL-11, T-26: a discovery is relayed once, whichever link it comes back on, also after its
+/// G-DREL-09, G-DREL-10, T-26: a discovery is relayed once, whichever link it comes back on, also after its
 /// relay has timed out; another initiator with the same session id is another discovery.
 #[test]
 fn a_discovery_is_relayed_once() {
@@ -93,7 +93,7 @@ fn a_discovery_is_relayed_once() {
     });
 }
 
-/// G-DREL-06, G-DREL-12, G-DREL-13, G-DREL-14, G-DREL-15, G-DIVT-01, G-DIVT-03, G-DIVT-09, T-36, T-37: what comes back to
+/// G-DREL-06, G-DREL-11, G-DREL-12, G-DREL-13, G-DREL-14, G-DREL-15, G-DIVT-01, G-DIVT-03, G-DIVT-09, T-36, T-37: what comes back to
 /// the source of a relayed discovery goes to its asker at once as a flat divert, from every responder, under the
 /// original session id and initiator; what comes after the timeout of the relay does not.
 #[test]

@@ -85,7 +85,7 @@ fn the_answer_follows_the_registration() {
     });
 }
 
-/// G-DRSP-02, G-DRSP-03, G-DRSP-11, G-GEN-10, G-GEN-11, G-HA-07, G-RAPD-05: only what is available now is answered, and
+/// G-DRSP-02, G-DRSP-03, G-DRSP-11, G-GEN-10, G-GEN-11, G-HA-07: only what is available now is answered, and
 /// the rest is discarded in silence.
 #[test]
 fn only_what_is_available_is_answered() {

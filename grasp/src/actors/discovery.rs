@@ -2,13 +2,13 @@
 
 use super::connection::Connection;
 use super::node::ReleaseIds;
-use super::pump::{Pump, Pumped};
 use super::session::Surroundings;
 use crate::actors::link::{Link, Send};
 use crate::constants::RESPONSE_DIAL_TIMEOUT;
 use crate::protocol::LinkId;
 use crate::protocol::cache::Entry;
 use crate::protocol::discovery::{Discovery as Core, DiscoveryCounters, Found, Input, Output, Question};
+use crate::shell::{Pump, Pumped};
 use crate::wire::Message as WireMessage;
 use actix::prelude::*;
 use std::collections::BTreeMap;

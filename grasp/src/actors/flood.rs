@@ -2,11 +2,11 @@
 
 use super::discovery::LinkChanged;
 use super::link::{Link, Send};
-use super::pump::{Pump, Pumped};
 use super::session::Surroundings;
 use crate::error::Error;
 use crate::protocol::LinkId;
 use crate::protocol::flood::{Flood as Core, FloodCounters, Flooded, Input, Output};
+use crate::shell::{Pump, Pumped};
 use actix::prelude::*;
 use std::collections::BTreeMap;
 use tokio::sync::{mpsc, oneshot};

@@ -9,16 +9,18 @@ use crate::protocol::{LinkId, discovery as discovering, flood as flooding};
 use crate::wire::{DecodeError, Message as WireMessage, decode};
 use actix::prelude::*;
 use futures_util::stream::{self, Stream};
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::oneshot;
 
 /// Time limit for a connection that brings answers.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Messages taken from one such connection.
 const ANSWERS: usize = 4;
-/// Such connections at once; more are closed.
+/// Such connections at once.
 const ANSWERERS: usize = 256;
 /// Pause after the system refused to accept a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -37,7 +39,8 @@ pub(crate) struct Link {
     answers: Option<Box<dyn Listener>>,
     discovery: Addr<discovery::Discovery>,
     flood: Addr<flood::Flood>,
-    answering: usize,
+    /// Connections that bring answers, oldest first; dropping the sender closes one.
+    answering: VecDeque<oneshot::Sender<()>>,
 }
 
 impl Link {
@@ -51,7 +54,7 @@ impl Link {
     ) -> Self {
         let LinkSockets { multicast, answers } = sockets;
         let (multicast, answers) = (Arc::from(multicast), Some(answers));
-        Self { id, name, around, multicast, answers, discovery, flood, answering: 0 }
+        Self { id, name, around, multicast, answers, discovery, flood, answering: VecDeque::new() }
     }
 
     fn datagram(&self, bytes: Vec<u8>, source: SocketAddr) {
@@ -99,11 +102,13 @@ impl Link {
 
     /// Reads the answers that a peer brings, under bounds of number and time.
     fn answered(&mut self, stream: ByteStream, peer: SocketAddr, ctx: &mut Context<Self>) {
-        if self.answering >= ANSWERERS {
-            self.around.tally.count("connections_refused", "answers");
-            return;
+        self.answering.retain(|open| !open.is_closed());
+        // The oldest makes room, so that those who only connect keep nobody out.
+        if self.answering.len() >= ANSWERERS && self.answering.pop_front().is_some() {
+            self.around.tally.count("connections_evicted", "answers");
         }
-        self.answering += 1;
+        let (keep, mut evicted) = oneshot::channel();
+        self.answering.push_back(keep);
         let (substrate, limits, link) = (self.around.substrate.clone(), self.around.limits(), ctx.address());
         let reading = async move {
             let Ok(stream) = substrate.accept(stream).await else { return };
@@ -117,9 +122,15 @@ impl Link {
                 }
             }
         };
-        let reading = async move { tokio::time::timeout(ANSWER_TIMEOUT, reading).await.is_ok() };
+        let reading = async move {
+            tokio::select! {
+                biased;
+                // Only its being dropped is ever heard.
+                _ = &mut evicted => true,
+                read = tokio::time::timeout(ANSWER_TIMEOUT, reading) => read.is_ok(),
+            }
+        };
         ctx.spawn(reading.into_actor(self).map(|in_time, actor, _| {
-            actor.answering -= 1;
             if !in_time {
                 actor.around.tally.count("connections_timed_out", "answers");
             }

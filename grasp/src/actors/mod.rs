@@ -16,7 +16,6 @@
 //!                    └───────────────┘          └─────────────┘
 //! ```
 
-pub(crate) mod clock;
 pub(crate) mod connection;
 pub(crate) mod discovery;
 pub(crate) mod flood;
@@ -24,7 +23,6 @@ pub(crate) mod interfaces;
 pub(crate) mod link;
 pub(crate) mod node;
 pub(crate) mod objective;
-pub(crate) mod pump;
 pub(crate) mod reception;
 pub(crate) mod session;
 pub(crate) mod tally;

@@ -1,9 +1,7 @@
 //! One unicast session: the connection, its core, and the calls that wait for it.
 
-use super::clock::Clock;
 use super::connection::{Connection, Incoming, Reader, write_all};
 use super::node::{Ended, Node};
-use super::pump::{Pump, Pumped};
 use super::tally::Tally;
 use crate::error::{Error, ErrorCode};
 use crate::net::{ByteStream, Network};
@@ -13,6 +11,8 @@ use crate::protocol::session_id::Maker;
 use crate::protocol::synchronization::Synchronization;
 use crate::protocol::{Machine, Time};
 use crate::recorder::Recorder;
+use crate::shell::Clock;
+use crate::shell::{Pump, Pumped};
 use crate::substrate::Substrate;
 use crate::wire::{Limits, SessionId};
 use actix::WeakAddr;

@@ -29,10 +29,7 @@ impl Kernel {
     /// Opens the socket for changes, if the kernel lets it; polling goes on without.
     #[must_use]
     pub fn new() -> Self {
-        let changes = Changes::open()
-            .inspect_err(|error| tracing::warn!(%error, "no word from the kernel about interfaces; polling only"))
-            .ok();
-        Self { changes: Mutex::new(changes), suspended_before: suspended() }
+        Self { changes: Mutex::new(listen_for_changes()), suspended_before: suspended() }
     }
 }
 
@@ -40,6 +37,12 @@ impl Default for Kernel {
     fn default() -> Self {
         Self::new()
     }
+}
+
+fn listen_for_changes() -> Option<Changes> {
+    Changes::open()
+        .inspect_err(|error| tracing::warn!(%error, "no word from the kernel about interfaces; polling only"))
+        .ok()
 }
 
 /// The boot-time clock counts suspended time, the monotonic clock does not.
@@ -58,9 +61,10 @@ impl Network for Kernel {
             let mut changes = self.changes.lock().await;
             match changes.as_mut() {
                 Some(socket) => {
+                    // Words that were lost, for want of room, are words as well.
                     if let Err(error) = socket.next().await {
-                        tracing::warn!(%error, "the kernel's word about interfaces has ended; polling only");
-                        *changes = None;
+                        tracing::warn!(%error, "lost some of the kernel's words about interfaces");
+                        *changes = listen_for_changes();
                     }
                 }
                 None => std::future::pending().await,

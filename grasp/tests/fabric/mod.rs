@@ -253,7 +253,10 @@ impl Talk {
     }
 }
 
-/// A network whose connections can be made to fail when they are written to.
+/// The error of a process that has too many files open.
+const EMFILE: i32 = 24;
+
+/// A network that can be made to fail: nothing is accepted, and no connection can be written to.
 pub(crate) struct Faulty {
     inner: FabricNode,
     broken: Arc<AtomicBool>,
@@ -302,6 +305,9 @@ impl Listener for FaultyListener {
 
     fn accept(&self) -> BoxFuture<'_, io::Result<(ByteStream, SocketAddr)>> {
         Box::pin(async {
+            if self.1.load(Ordering::Relaxed) {
+                return Err(io::Error::from_raw_os_error(EMFILE));
+            }
             let (stream, peer) = self.0.accept().await?;
             Ok((Box::new(Fragile(stream, self.1.clone())) as ByteStream, peer))
         })

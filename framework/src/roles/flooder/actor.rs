@@ -2,7 +2,7 @@
 
 use super::core::{FlooderCore, Input, Output, Plan};
 use crate::event::{Event, Events};
-use crate::machine::{Pump, Role};
+use crate::machine::{Clock, Pump, Pumped};
 use crate::roles::Stop;
 use actix::prelude::*;
 use grasp::{Asa, Objective, Value};
@@ -25,7 +25,8 @@ impl Flooder {
     /// Makes the objective's value known as planned, from the actor's start to its end.
     #[must_use]
     pub fn new(asa: Asa, instance: &str, events: Events, objective: Objective, plan: Plan, content: Content) -> Self {
-        let pump = Pump::new(FlooderCore::new(plan));
+        let core = format!("flooder-{}", objective.name);
+        let pump = Pump::new(FlooderCore::new(plan), Clock::of_the_runtime(), None, instance, core);
         Self { pump, asa, instance: instance.to_owned(), events, objective, content }
     }
 
@@ -45,7 +46,7 @@ impl Actor for Flooder {
     }
 }
 
-impl Role for Flooder {
+impl Pumped for Flooder {
     type Core = FlooderCore;
 
     fn pump(&mut self) -> &mut Pump<FlooderCore> {

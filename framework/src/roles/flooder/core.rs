@@ -1,6 +1,7 @@
 //! When to flood.
 
 use crate::machine::{Machine, Time};
+use serde::Serialize;
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -23,7 +24,8 @@ impl Plan {
 }
 
 /// What the core hears.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Input {
     /// Everything is registered.
     Started,
@@ -35,7 +37,8 @@ pub enum Input {
 }
 
 /// What the core wants done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Output {
     /// Serve the current value from now on.
     Serve,

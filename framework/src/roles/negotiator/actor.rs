@@ -3,12 +3,12 @@
 use super::core::{Failure, Input, NegotiatorCore, NegotiatorPlan, Output, Proposal};
 use super::strategy::Strategy;
 use crate::event::{Ending, Event, Events, Side, json_of};
-use crate::machine::{Pump, Role};
+use crate::machine::{Clock, Pump, Pumped};
 use crate::roles::Stop;
 use actix::prelude::*;
 use grasp::protocol::flood::Flooded;
 use grasp::wire::SessionId;
-use grasp::{Asa, AsaLocator, Error, ErrorCode, Negotiated, Objective, Session, Step};
+use grasp::{Asa, AsaLocator, Error, ErrorCode, Negotiated, Objective, Session, Step, Value};
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -60,7 +60,8 @@ impl Negotiator {
         plan: NegotiatorPlan,
         strategy: Box<dyn Strategy>,
     ) -> Self {
-        let pump = Pump::new(NegotiatorCore::new(strategy, plan));
+        let core = NegotiatorCore::new(strategy, plan);
+        let pump = Pump::new(core, Clock::of_the_runtime(), None, instance, "negotiator".into());
         Self { pump, asa, instance: instance.to_owned(), events, listens, sessions: BTreeMap::new(), next_even: 2 }
     }
 
@@ -161,7 +162,9 @@ struct Wanted {
 /// Asks the peers known, or else looks for some.
 async fn ask(asa: &Asa, wanted: &Wanted, opened: &Cell<Option<Opened>>) -> Result<Negotiated, Error> {
     let Wanted { objective, discovery, flush, .. } = wanted;
-    let known = asa.discover(objective, Duration::ZERO, flush.then_some(Duration::ZERO)).await?;
+    // What is asked for is the peer's business, and only in the request.
+    let sought = objective.clone().with_value(Value::null());
+    let known = asa.discover(&sought, Duration::ZERO, flush.then_some(Duration::ZERO)).await?;
     let mut forget = None;
     if !known.is_empty() {
         match ask_first(asa, wanted, &known, opened).await {
@@ -170,7 +173,7 @@ async fn ask(asa: &Asa, wanted: &Wanted, opened: &Cell<Option<Opened>>) -> Resul
             other => return other,
         }
     }
-    let found = asa.discover(objective, *discovery, forget).await?;
+    let found = asa.discover(&sought, *discovery, forget).await?;
     ask_first(asa, wanted, &found, opened).await
 }
 
@@ -260,7 +263,7 @@ impl Actor for Negotiator {
     }
 }
 
-impl Role for Negotiator {
+impl Pumped for Negotiator {
     type Core = NegotiatorCore;
 
     fn pump(&mut self) -> &mut Pump<NegotiatorCore> {

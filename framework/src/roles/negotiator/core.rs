@@ -4,6 +4,7 @@ use super::strategy::{Act, Dialogue, Ended, Heard, Strategy, Task, Turn};
 use crate::event::Ending;
 use crate::machine::{Machine, Time};
 use grasp::{Error, ErrorCode, Objective};
+use serde::Serialize;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
@@ -25,7 +26,8 @@ impl Default for NegotiatorPlan {
 }
 
 /// What the peer did.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Proposal {
     /// It proposed.
     Offered(Objective),
@@ -34,7 +36,8 @@ pub enum Proposal {
 }
 
 /// Why there is no proposal.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub struct Failure {
     /// What GRASP reports.
     pub error: Error,
@@ -43,7 +46,8 @@ pub struct Failure {
 }
 
 /// What the core hears; sessions are numbered by the actor and the core together.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Input {
     /// Everything is registered.
     Started,
@@ -62,7 +66,8 @@ pub enum Input {
 }
 
 /// What the core wants done.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Output {
     /// Find a peer and send the request.
     Request {

@@ -69,7 +69,7 @@ impl Node {
     ) -> Self {
         let around = Surroundings {
             name: config.name.clone(),
-            clock: super::clock::Clock::start(network.clone()),
+            clock: crate::shell::Clock::start(network.clone()),
             recorder: config.recorder.clone(),
             network,
             substrate,

@@ -21,7 +21,7 @@ impl Negotiation {
             Message::Negotiate { .. } => {
                 self.out_of_turn = self.out_of_turn.saturating_add(1);
                 if self.out_of_turn == 2 {
-                    self.invalid(now, None);
+                    self.invalid(now, "it is not your turn");
                 }
                 self.note(Note::OutOfPlace);
             }
@@ -33,8 +33,12 @@ impl Negotiation {
                 _ => self.end(Err(Error::new(ErrorCode::InvalidEnd, "the peer accepted its own proposal"))),
             },
             Message::Wait { waiting_time, .. } if self.is_answerable() => self.waits(now, waiting_time),
-            Message::Invalid { .. } => {
-                self.end(Err(Error::new(ErrorCode::NoValidStep, "the peer did not understand the last message")));
+            Message::Invalid { content, .. } => {
+                let mut detail = "the peer did not understand the last message".to_owned();
+                if let Some(content) = content {
+                    detail.push_str(&format!(": {content:?}"));
+                }
+                self.end(Err(Error::new(ErrorCode::NoValidStep, detail)));
             }
             Message::Synch { .. } if self.is_answerable() => {
                 self.end(Err(Error::new(ErrorCode::NoValidStep, "the peer answered with M_SYNCH")));
@@ -61,8 +65,9 @@ impl Negotiation {
             && objective.is_negotiable()
             && objective.is_dry_run() == self.objective.is_dry_run();
         if !same {
-            self.invalid(now, None);
-            self.end(Err(Error::new(ErrorCode::InvalidNegotiate, "another objective, kind or dry-run flag")));
+            let detail = "another objective, kind or dry-run flag";
+            self.invalid(now, detail);
+            self.end(Err(Error::new(ErrorCode::InvalidNegotiate, detail)));
             return;
         }
         if objective.loop_count == 0 || objective.loop_count > self.loop_count {
@@ -108,11 +113,11 @@ impl Negotiation {
             // What cannot be told to belong to this session does not end it.
             match error.message_type.filter(|_| error.session_id.is_some()) {
                 Some(5) => {
-                    self.invalid(now, None);
+                    self.invalid(now, &detail);
                     self.end(Err(Error::new(ErrorCode::InvalidNegotiate, detail)));
                 }
                 Some(6) => {
-                    self.invalid(now, None);
+                    self.invalid(now, &detail);
                     self.end(Err(Error::new(ErrorCode::InvalidEnd, detail)));
                 }
                 _ => self.note(Note::Undecodable),

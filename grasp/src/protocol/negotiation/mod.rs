@@ -115,8 +115,10 @@ impl Negotiation {
         }
     }
 
-    fn invalid(&mut self, now: Time, content: Option<Value>) {
-        debug_assert!(content.as_ref().is_none_or(|value| value.as_bytes().len() <= INVALID_EXCERPT));
+    /// Tells the peer what was wrong with its message (RFC 8990 §2.8.12).
+    fn invalid(&mut self, now: Time, why: &str) {
+        debug_assert!(why.len() <= INVALID_EXCERPT);
+        let content = Value::item(why).ok();
         self.send(now, &Message::Invalid { session_id: self.config.session_id, content });
     }
 

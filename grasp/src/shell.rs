@@ -1,13 +1,50 @@
-//! The pump that every actor around a core shares: feed, drain, set the timer.
+//! The shell that every actor around a core shares: clock, pump, timer, recorder.
 
-use super::clock::Clock;
+use crate::net::Network;
 use crate::protocol::{Machine, Time};
 use crate::recorder::{Event, Record, Recorder};
 use actix::{Actor, AsyncContext, Context};
 use serde::Serialize;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Reads the time since the node started: the runtime's clock, which tests can pause, plus suspended time (T-25).
+#[derive(Clone)]
+pub struct Clock {
+    start: Instant,
+    network: Option<Arc<dyn Network>>,
+}
+
+impl Clock {
+    /// A clock that counts suspended time as the network knows it.
+    #[must_use]
+    pub fn start(network: Arc<dyn Network>) -> Self {
+        Self { start: Instant::now(), network: Some(network) }
+    }
+
+    /// A clock for what need not outlast a suspended machine.
+    #[must_use]
+    pub fn of_the_runtime() -> Self {
+        Self { start: Instant::now(), network: None }
+    }
+
+    /// The time now.
+    #[must_use]
+    pub fn now(&self) -> Time {
+        let suspended = self.network.as_ref().map_or(Duration::ZERO, |network| network.suspended());
+        Time(self.start.elapsed().saturating_add(suspended))
+    }
+
+    /// How long from now until `time`.
+    #[must_use]
+    pub fn until(&self, time: Time) -> Duration {
+        time.since(self.now())
+    }
+}
 
 /// A core with its clock, its timer and its recorder.
-pub(crate) struct Pump<M> {
+pub struct Pump<M> {
     machine: M,
     clock: Clock,
     recorder: Option<Recorder>,
@@ -17,15 +54,21 @@ pub(crate) struct Pump<M> {
 }
 
 impl<M> Pump<M> {
-    pub(crate) fn new(machine: M, clock: Clock, recorder: Option<Recorder>, node: &str, core: String) -> Self {
+    /// A core under this name, with what it hears and says taken down if there is a recorder.
+    #[must_use]
+    pub fn new(machine: M, clock: Clock, recorder: Option<Recorder>, node: &str, core: String) -> Self {
         Self { machine, clock, recorder, node: node.to_owned(), core, armed: None }
     }
 
-    pub(crate) fn machine(&self) -> &M {
+    /// The core, to be read.
+    #[must_use]
+    pub fn machine(&self) -> &M {
         &self.machine
     }
 
-    pub(crate) fn now(&self) -> Time {
+    /// The time now.
+    #[must_use]
+    pub fn now(&self) -> Time {
         self.clock.now()
     }
 
@@ -37,7 +80,7 @@ impl<M> Pump<M> {
 }
 
 /// An actor around a core.
-pub(crate) trait Pumped: Actor<Context = Context<Self>> {
+pub trait Pumped: Actor<Context = Context<Self>> {
     /// Its core.
     type Core: Machine<Input: Serialize, Output: Serialize>;
 

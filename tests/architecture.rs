@@ -1,0 +1,94 @@
+//! The arrows of the architecture: who may depend on whom, and where sockets, clocks and the protocol may not be.
+
+use std::path::{Path, PathBuf};
+
+/// Each package with those of this workspace that it may depend on.
+const ARROWS: [(&str, &[&str]); 5] = [
+    ("grasp", &[]),
+    ("framework", &["grasp"]),
+    ("asa-prefix", &["grasp", "asa-framework"]),
+    ("asa-gray-briggs", &["grasp", "asa-framework"]),
+    (".", &["grasp", "asa-framework", "asa-prefix", "asa-gray-briggs"]),
+];
+const OURS: [&str; 5] = ["grasp", "asa-framework", "asa-prefix", "asa-gray-briggs", "asa"];
+const SOCKETS: [&str; 8] =
+    ["std::net::Tcp", "std::net::Udp", "tokio::net", "socket2", "TcpStream", "TcpListener", "UdpSocket", "TcpSocket"];
+const CLOCKS: [&str; 5] = ["tokio", "actix", "Instant::now", "SystemTime::now", "std::thread"];
+const PROTOCOL: [&str; 5] = ["Message", "SessionId", "session_id", "negotiate_step", "request_negotiate"];
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Every source below a directory with the code of each line: without comments, and up to its unit tests.
+fn sources(below: &str) -> Vec<(PathBuf, Vec<String>)> {
+    fn walk(path: &Path, found: &mut Vec<PathBuf>) {
+        if path.is_dir() {
+            std::fs::read_dir(path).unwrap().for_each(|entry| walk(&entry.unwrap().path(), found));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path.to_owned());
+        }
+    }
+    let mut found = Vec::new();
+    walk(&root().join(below), &mut found);
+    assert!(!found.is_empty(), "{below} has no sources");
+    let code = |path: &PathBuf| -> Vec<String> {
+        let text = std::fs::read_to_string(path).unwrap();
+        let lines = text.lines().take_while(|line| !line.starts_with("#[cfg(test)]"));
+        lines.map(|line| line.split("//").next().unwrap_or_default().to_owned()).collect()
+    };
+    found.into_iter().map(|path| (path.clone(), code(&path))).collect()
+}
+
+/// Every line in which one of the words stands, for the message of a failed test.
+fn offences(sources: &[(PathBuf, Vec<String>)], words: &[&str]) -> Vec<String> {
+    let mut found = Vec::new();
+    for (path, lines) in sources {
+        for (number, line) in lines.iter().enumerate() {
+            if let Some(word) = words.iter().find(|word| line.contains(**word)) {
+                found.push(format!("{}:{}: {word} in {}", path.display(), number + 1, line.trim()));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn dependencies_point_one_way() {
+    for (package, allowed) in ARROWS {
+        let manifest = std::fs::read_to_string(root().join(package).join("Cargo.toml")).unwrap();
+        let mut section = "";
+        for line in manifest.lines() {
+            if line.starts_with('[') {
+                section = line;
+            }
+            let name = line.split(['.', ' ', '=']).next().unwrap_or_default();
+            if section.ends_with("dependencies]") && section != "[workspace.dependencies]" && OURS.contains(&name) {
+                assert!(allowed.contains(&name), "{package} depends on {name} in {section}");
+            }
+        }
+    }
+}
+
+#[test]
+fn sockets_are_in_the_network_only() {
+    let all = ["src", "framework/src", "asa-prefix/src", "asa-gray-briggs/src", "grasp/src"].map(sources).concat();
+    let elsewhere: Vec<_> =
+        all.into_iter().filter(|(path, _)| !path.starts_with(root().join("grasp/src/net"))).collect();
+    assert_eq!(offences(&elsewhere, &SOCKETS), [""; 0]);
+}
+
+#[test]
+fn cores_have_neither_clock_nor_actor() {
+    let mut cores = [sources("grasp/src/wire"), sources("grasp/src/protocol")].concat();
+    let roles = ["framework/src", "asa-prefix/src", "asa-gray-briggs/src"].map(sources).concat();
+    let roles: Vec<_> = roles.into_iter().filter(|(path, _)| path.ends_with("core.rs")).collect();
+    assert!(roles.len() >= 2, "the roles have lost their cores");
+    cores.extend(roles);
+    assert_eq!(offences(&cores, &CLOCKS), [""; 0]);
+}
+
+#[test]
+fn the_agents_leave_the_protocol_to_others() {
+    assert_eq!(offences(&sources("asa-gray-briggs/src"), &PROTOCOL), [""; 0]);
+}

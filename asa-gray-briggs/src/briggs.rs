@@ -19,6 +19,11 @@ use time::OffsetDateTime;
 const STEP_TIMEOUT: Duration = Duration::from_millis(1000);
 /// What the bank really takes when it asks a customer to wait, at human pace.
 const THINKING: Duration = Duration::from_secs(10);
+/// Least loop count of a counter-request that is answered with another offer.
+///
+/// A Python customer cannot counter an offer that comes with less than 3, and then says nothing at all (COM-06); it is told
+/// instead that there is no more to say. The first offer is always made.
+const LAST_COUNT: u8 = 4;
 /// The longest time that a parameter may give, one hour.
 const MAX_MS: i64 = 3_600_000;
 
@@ -203,7 +208,11 @@ impl Customer {
     /// The answer to a counter-request, possibly after a wait (GB-B-05, GB-B-06).
     fn decide(&mut self, say: Vec<String>) -> Turn {
         let offered = self.offered.unwrap_or_default();
-        let asked = self.asked.as_ref().map_or(0, |(money, _)| money.amount);
+        let (asked, left) =
+            self.asked.as_ref().map_or((0, 0), |(money, objective)| (money.amount, objective.loop_count));
+        if left < LAST_COUNT {
+            return decline(say, "Loop count exhausted");
+        }
         if offered * 10 < self.reserves * 6 {
             // Never quite what was asked for.
             let raised = offered + 10;

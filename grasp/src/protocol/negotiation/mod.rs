@@ -58,7 +58,7 @@ pub struct Negotiation {
 }
 
 impl Negotiation {
-    /// The initiator's side; it starts with [`Call::Request`].
+    /// The initiator's side; it starts with [`Call::Request`](super::session::Call::Request).
     #[must_use]
     pub fn initiator(config: SessionConfig, objective: Objective) -> Self {
         Self::new(config, objective, Turn::Connecting, false)

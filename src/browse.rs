@@ -18,6 +18,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use crate::cli::{BrowseArgs, DiscoverArgs, FloodArgs, GetFloodArgs, LogFormat, SynchronizeArgs};
+use crate::lines::Lines;
 use crate::run::refuse;
 use crate::{classes, node, settings};
 
@@ -133,7 +134,7 @@ fn timeout(browse: &BrowseArgs) -> Duration {
 
 /// Starts the temporary node, does the work as its only ASA, and ends the node.
 fn by_hand(browse: &BrowseArgs, work: impl AsyncFnOnce(Asa) -> anyhow::Result<u8>) -> anyhow::Result<u8> {
-    node::log(LogFormat::Text, "warn");
+    node::log(LogFormat::Text, "warn", &Lines::stdout());
     let mut sources = settings::sources(Some(Path::new("the command line")), &browse.sets, &browse.interfaces);
     sources.content = Some(MANIFEST.into());
     let manifest = match Manifest::load(sources, &classes::infos()) {

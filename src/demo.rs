@@ -1,6 +1,5 @@
 //! `asa demo`: Gray and Briggs on two nodes in one process.
 
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,10 +11,12 @@ use grasp::Interfaces;
 use grasp::net::memory::{Conditions, Fabric};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha12Rng;
+use tokio::sync::mpsc;
 
 use crate::cli::{Demo, DemoArgs, Pace};
+use crate::lines::Lines;
 use crate::output::{Dialogue, Look, Summary};
-use crate::run::refuse;
+use crate::run::{LAST_LINES, refuse};
 use crate::{classes, node, settings};
 
 /// The lab file, so that the demo needs nothing but the binary.
@@ -29,7 +30,8 @@ const LAST_WORD: Duration = Duration::from_millis(500);
 /// Runs the demonstration; 0 if every negotiation ended by agreement or decline.
 pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<u8> {
     let Demo::GrayBriggs = args.demo;
-    node::log(crate::cli::LogFormat::Text, "error");
+    let out = Lines::stdout();
+    node::log(crate::cli::LogFormat::Text, "error", &out);
     let mut sources = settings::sources(Some(Path::new("config/demo.toml")), &[], &[]);
     sources.content = Some(LAB.into());
     if let Some(sessions) = args.sessions {
@@ -44,7 +46,7 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<u8> {
     }
     match Lab::load(sources, &classes::infos()) {
         Ok(Loaded { manifest, .. }) => {
-            node::block_on(args.pace == Pace::Fast, talk(&manifest, args.seed, args.pace == Pace::Human))?
+            node::block_on(args.pace == Pace::Fast, talk(&manifest, args.seed, args.pace == Pace::Human, out))?
         }
         Err(problems) => {
             refuse(&problems);
@@ -53,7 +55,7 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<u8> {
     }
 }
 
-async fn talk(lab: &Lab, seed: Option<u64>, human: bool) -> anyhow::Result<u8> {
+async fn talk(lab: &Lab, seed: Option<u64>, human: bool, out: Lines) -> anyhow::Result<u8> {
     let mut random = ChaCha12Rng::seed_from_u64(seed.unwrap_or_else(rand::random));
     let (sink, mut events) = node::events();
     let fabric = Fabric::new(random.random());
@@ -66,20 +68,50 @@ async fn talk(lab: &Lab, seed: Option<u64>, human: bool) -> anyhow::Result<u8> {
         reorder: lab.fabric.reorder,
     });
     let mut deployments = Vec::new();
+    let mut outcome = Ok(());
     for manifest in lab.nodes.values() {
         let (place, seed) = (Arc::new(fabric.node(&[link])), random.random());
         let adjust = |config: &mut grasp::NodeConfig| {
             config.interfaces = Interfaces::All;
             config.seed = Some(seed);
         };
-        deployments.push(Deployment::start(manifest, &classes::all(), place, sink.clone(), adjust).await?);
+        match Deployment::start(manifest, &classes::all(), place, sink.clone(), adjust).await {
+            Ok(deployment) => deployments.push(deployment),
+            Err(error) => outcome = Err(error.into()),
+        }
     }
-    let mut dialogue = Dialogue::new(io::stdout(), Look::of_stdout(|name| std::env::var(name).ok()));
+    let mut dialogue = Dialogue::new(out.clone(), Look::of_stdout(|name| std::env::var(name).ok()));
+    let mut summary = Summary::default();
+    if outcome.is_ok() {
+        outcome = listen(&mut dialogue, &out, &mut events, &mut summary, human).await;
+    }
+    // Whatever went wrong, the nodes still take their leave.
+    for deployment in deployments {
+        deployment.stop(STOP_LIMIT).await;
+    }
+    outcome?;
+    dialogue.note(&summary.to_string())?;
+    dialogue.into_inner().finish(LAST_LINES)?;
+    Ok(u8::from(summary.of(Ending::Failed) > 0))
+}
+
+/// Writes down what is said until a signal comes or Gray has finished.
+async fn listen(
+    dialogue: &mut Dialogue<Lines>,
+    out: &Lines,
+    events: &mut mpsc::Receiver<Event>,
+    summary: &mut Summary,
+    human: bool,
+) -> anyhow::Result<()> {
     dialogue.note("Gray wants money from the bank Briggs; both speak GRASP over a link in memory.")?;
     let stop = node::stop_signal();
     tokio::pin!(stop);
-    let mut summary = Summary::default();
     loop {
+        tokio::select! {
+            biased;
+            signal = &mut stop => { signal?; break; }
+            () = room(out) => {}
+        }
         tokio::select! {
             biased;
             signal = &mut stop => { signal?; break; }
@@ -103,9 +135,14 @@ async fn talk(lab: &Lab, seed: Option<u64>, human: bool) -> anyhow::Result<u8> {
     while let Ok(event) = events.try_recv() {
         dialogue.event(&event)?;
     }
-    for deployment in deployments {
-        deployment.stop(STOP_LIMIT).await;
+    Ok(())
+}
+
+/// Waits until the reader has caught up; meanwhile simulated time stands still, since the runtime is not idle.
+async fn room(out: &Lines) {
+    while !out.has_room() {
+        #[allow(clippy::disallowed_methods, reason = "real time has to pass, which simulated time does not show")]
+        std::thread::sleep(Duration::from_millis(1));
+        tokio::task::yield_now().await;
     }
-    dialogue.note(&summary.to_string())?;
-    Ok(u8::from(summary.of(Ending::Failed) > 0))
 }

@@ -6,6 +6,7 @@ mod classes;
 mod cli;
 mod decode;
 mod demo;
+mod lines;
 mod node;
 mod output;
 mod run;
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
         cli::Command::Flood(args) => browse::flood(&args),
         cli::Command::GetFlood(args) => browse::get_flood(&args),
     };
+    node::flush_log();
     match outcome {
         Ok(code) => ExitCode::from(code),
         // Whoever reads our output has seen enough.

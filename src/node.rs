@@ -1,7 +1,8 @@
 //! What every subcommand that runs a node shares: the actor system, logging, signals.
 
 use std::io::{self, IsTerminal};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use asa_framework::event::{Event, Events};
 use tokio::signal::unix::{SignalKind, signal};
@@ -9,6 +10,7 @@ use tokio::sync::mpsc;
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::LogFormat;
+use crate::lines::Lines;
 
 /// Runs a future in a fresh actor system; with `simulated`, time passes only while nothing is to be done.
 pub(crate) fn block_on<F: Future>(simulated: bool, future: F) -> anyhow::Result<F::Output> {
@@ -17,17 +19,32 @@ pub(crate) fn block_on<F: Future>(simulated: bool, future: F) -> anyhow::Result<
     Ok(runtime.block_on(future))
 }
 
-/// Sends log lines to standard error, or as JSON objects to standard output; `ASA_LOG` chooses what is logged.
-pub(crate) fn log(format: LogFormat, default: &str) {
+/// Where log lines for people go.
+static LOG: OnceLock<Lines> = OnceLock::new();
+
+/// Lets the last log lines out before the process ends.
+pub(crate) fn flush_log() {
+    if let Some(log) = LOG.get() {
+        // Nobody is left to be told that nobody reads the log.
+        let _ = log.clone().finish(Duration::from_millis(200));
+    }
+}
+
+/// Sends log lines to standard error, or as JSON objects to `out`; `ASA_LOG` chooses what is logged.
+pub(crate) fn log(format: LogFormat, default: &str, out: &Lines) {
     let filter = EnvFilter::try_from_env("ASA_LOG").unwrap_or_else(|_| EnvFilter::new(default));
     let builder = tracing_subscriber::fmt().with_env_filter(filter);
     // A second subscriber cannot be set; the first one stays.
     let _ = match format {
         LogFormat::Text => {
             let ansi = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-            builder.with_writer(io::stderr).with_ansi(ansi).with_target(false).try_init()
+            let err = LOG.get_or_init(Lines::stderr).clone();
+            builder.with_writer(move || err.clone()).with_ansi(ansi).with_target(false).try_init()
         }
-        LogFormat::Json => builder.json().with_writer(io::stdout).try_init(),
+        LogFormat::Json => {
+            let out = out.clone();
+            builder.json().with_writer(move || out.clone()).try_init()
+        }
     };
     std::panic::set_hook(Box::new(|panic| tracing::error!(%panic, "an actor panicked")));
 }

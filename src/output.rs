@@ -84,6 +84,11 @@ impl<W: Write> Dialogue<W> {
         Self { out, look, speakers: Vec::new(), negotiations: 0 }
     }
 
+    /// What the dialogue is written to.
+    pub(crate) fn into_inner(self) -> W {
+        self.out
+    }
+
     /// Writes a line that nobody says.
     pub(crate) fn note(&mut self, text: &str) -> io::Result<()> {
         let text = self.look.shown(text);

@@ -11,11 +11,14 @@ use asa_framework::manifest::{Loaded, Manifest, Problems, Sources};
 use grasp::net::kernel::Kernel;
 
 use crate::cli::{LogFormat, RelayArgs, RunArgs};
+use crate::lines::Lines;
 use crate::output::{Dialogue, Look, Summary};
 use crate::{classes, node, settings};
 
 /// Open sessions are declined and registrations withdrawn within this time.
-const STOP_LIMIT: Duration = Duration::from_secs(4);
+const STOP_LIMIT: Duration = Duration::from_secs(3);
+/// How long the reader of our output may take for the rest of it.
+pub(crate) const LAST_LINES: Duration = Duration::from_secs(1);
 
 /// A node without agents; only what the command line says is added to it.
 const RELAY: &str = "[node]\nname = \"relay\"\n[grasp]\nsubstrate = \"insecure-lab\"\n";
@@ -34,9 +37,10 @@ pub(crate) fn relay(args: &RelayArgs) -> anyhow::Result<u8> {
 }
 
 fn start(sources: Sources, format: LogFormat, sessions: Option<u64>) -> anyhow::Result<u8> {
-    node::log(format, "info");
+    let out = Lines::stdout();
+    node::log(format, "info", &out);
     match Manifest::load(sources, &classes::infos()) {
-        Ok(Loaded { manifest, .. }) => node::block_on(false, serve(&manifest, format, sessions))?,
+        Ok(Loaded { manifest, .. }) => node::block_on(false, serve(&manifest, format, sessions, out))?,
         Err(problems) => {
             refuse(&problems);
             Ok(2)
@@ -49,11 +53,11 @@ pub(crate) fn refuse(problems: &Problems) {
     let _ = writeln!(io::stderr().lock(), "{problems}");
 }
 
-async fn serve(manifest: &Manifest, format: LogFormat, sessions: Option<u64>) -> anyhow::Result<u8> {
+async fn serve(manifest: &Manifest, format: LogFormat, sessions: Option<u64>, out: Lines) -> anyhow::Result<u8> {
     let (sink, mut events) = node::events();
     let classes = classes::all();
     let deployment = Deployment::start(manifest, &classes, Arc::new(Kernel::new()), sink, |_| {});
-    let mut writer = Writer::new(format);
+    let mut writer = Writer::new(format, out);
     let stop = node::stop_signal();
     tokio::pin!(deployment, stop);
     let deployment = tokio::select! {
@@ -87,22 +91,21 @@ async fn serve(manifest: &Manifest, format: LogFormat, sessions: Option<u64>) ->
         writer.write(&event)?;
     }
     writer.summary(&summary)?;
+    writer.finish()?;
     Ok(0)
 }
 
 /// Writes events in either format.
 enum Writer {
-    Text(Dialogue<io::Stdout>),
-    Json(io::Stdout),
+    Text(Dialogue<Lines>),
+    Json(Lines),
 }
 
 impl Writer {
-    fn new(format: LogFormat) -> Self {
+    fn new(format: LogFormat, out: Lines) -> Self {
         match format {
-            LogFormat::Text => {
-                Self::Text(Dialogue::new(io::stdout(), Look::of_stdout(|name| std::env::var(name).ok())))
-            }
-            LogFormat::Json => Self::Json(io::stdout()),
+            LogFormat::Text => Self::Text(Dialogue::new(out, Look::of_stdout(|name| std::env::var(name).ok()))),
+            LogFormat::Json => Self::Json(out),
         }
     }
 
@@ -112,9 +115,7 @@ impl Writer {
             Self::Json(out) => {
                 let mut line = serde_json::to_vec(event)?;
                 line.push(b'\n');
-                let mut out = out.lock();
-                out.write_all(&line)?;
-                out.flush()
+                out.write_all(&line)
             }
         }
     }
@@ -124,5 +125,17 @@ impl Writer {
             Self::Text(dialogue) if summary.total() > 0 => dialogue.note(&summary.to_string()),
             Self::Text(_) | Self::Json(_) => Ok(()),
         }
+    }
+
+    /// Waits a moment for the reader to take the rest.
+    fn finish(self) -> io::Result<()> {
+        let mut out = match self {
+            Self::Text(dialogue) => dialogue.into_inner(),
+            Self::Json(out) => out,
+        };
+        if out.dropped() > 0 {
+            tracing::warn!(lines = out.dropped(), "nobody took them in time, so they were dropped");
+        }
+        out.finish(LAST_LINES)
     }
 }

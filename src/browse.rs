@@ -10,7 +10,7 @@ use asa_framework::deploy::Deployment;
 use asa_framework::event::{Events, json_of};
 use asa_framework::manifest::{Loaded, Manifest};
 use futures_util::future::join_all;
-use grasp::net::kernel::Kernel;
+use grasp::net::kernel::{Kernel, interfaces};
 use grasp::protocol::flood::Flooded;
 use grasp::wire::diagnostic;
 use grasp::{Asa, AsaLocator, Locator, Objective, Registration, Value};
@@ -50,7 +50,7 @@ pub(crate) fn discover(args: &DiscoverArgs) -> anyhow::Result<u8> {
                 print(browse, &named(&args.names, name, &locator_text(locator)), &locator_json(name, locator))?;
             }
             if found.is_empty() {
-                code = nothing(browse, &format!("nobody offers {name}"));
+                code = nothing(&format!("nobody offers {name}"));
             }
         }
         Ok(code)
@@ -76,7 +76,7 @@ pub(crate) fn synchronize(args: &SynchronizeArgs) -> anyhow::Result<u8> {
                     let object = json!({ "name": objective.name, "value": json_of(&objective) });
                     print(browse, &named(&args.names, name, &value_text(&objective)), &object)?;
                 }
-                Err(error) => code = nothing(browse, &format!("{name}: {error}")),
+                Err(error) => code = nothing(&format!("{name}: {error}")),
             }
         }
         Ok(code)
@@ -121,7 +121,7 @@ pub(crate) fn get_flood(args: &GetFloodArgs) -> anyhow::Result<u8> {
         for one in join_all(heard).await {
             let (name, heard) = one?;
             if !heard {
-                code = nothing(browse, &format!("nobody flooded {name}"));
+                code = nothing(&format!("nobody flooded {name}"));
             }
         }
         Ok(code)
@@ -144,6 +144,10 @@ fn by_hand(browse: &BrowseArgs, work: impl AsyncFnOnce(Asa) -> anyhow::Result<u8
             return Ok(2);
         }
     };
+    if let Some(problem) = unusable(&manifest.grasp.interfaces)? {
+        let _ = writeln!(io::stderr().lock(), "asa: {problem}");
+        return Ok(2);
+    }
     node::block_on(false, async {
         let events: Events = Arc::new(|_| {});
         let network = Arc::new(Kernel::new());
@@ -159,6 +163,17 @@ fn by_hand(browse: &BrowseArgs, work: impl AsyncFnOnce(Asa) -> anyhow::Result<u8
     })?
 }
 
+/// Says which interface cannot be used, and which could be.
+fn unusable(names: &[String]) -> io::Result<Option<String>> {
+    let usable: Vec<String> = interfaces()?.into_iter().filter(|i| i.link_local.is_some()).map(|i| i.name).collect();
+    Ok(names.iter().find(|name| !usable.contains(name)).map(|name| {
+        format!(
+            "--interface {name} is not there, not up, or has no link-local IPv6 address; usable here: {}",
+            if usable.is_empty() { "none".to_owned() } else { usable.join(", ") }
+        )
+    }))
+}
+
 fn print(browse: &BrowseArgs, text: &str, object: &serde_json::Value) -> io::Result<()> {
     let mut out = io::stdout().lock();
     if browse.json { writeln!(out, "{object}") } else { writeln!(out, "{text}") }?;
@@ -166,10 +181,8 @@ fn print(browse: &BrowseArgs, text: &str, object: &serde_json::Value) -> io::Res
 }
 
 /// Says on standard error why there is nothing to show.
-fn nothing(browse: &BrowseArgs, why: &str) -> u8 {
-    if !browse.json {
-        let _ = writeln!(io::stderr().lock(), "asa: {why}");
-    }
+fn nothing(why: &str) -> u8 {
+    let _ = writeln!(io::stderr().lock(), "asa: {why}");
     1
 }
 

@@ -162,7 +162,7 @@ pub(crate) struct BrowseArgs {
 #[command(after_help = "Example:\n  asa discover EX3 --interface eth0 --timeout 2000")]
 pub(crate) struct DiscoverArgs {
     /// The names of the objectives.
-    #[arg(required = true, value_name = "NAME")]
+    #[arg(required = true, value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub(crate) names: Vec<String>,
     #[command(flatten)]
     pub(crate) browse: BrowseArgs,
@@ -173,7 +173,7 @@ pub(crate) struct DiscoverArgs {
 #[command(after_help = "Example:\n  asa synchronize EX2 --interface eth0 --json")]
 pub(crate) struct SynchronizeArgs {
     /// The names of the objectives.
-    #[arg(required = true, value_name = "NAME")]
+    #[arg(required = true, value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub(crate) names: Vec<String>,
     /// Ask this node instead of discovering one.
     #[arg(long, value_name = "ADDR:PORT")]
@@ -203,7 +203,7 @@ pub(crate) struct FloodArgs {
 #[command(after_help = "Example:\n  asa get-flood EX1 --interface eth0 --timeout 65000")]
 pub(crate) struct GetFloodArgs {
     /// The names of the objectives.
-    #[arg(required = true, value_name = "NAME")]
+    #[arg(required = true, value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub(crate) names: Vec<String>,
     #[command(flatten)]
     pub(crate) browse: BrowseArgs,

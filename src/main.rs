@@ -52,7 +52,7 @@ fn decode(args: &cli::DecodeArgs) -> anyhow::Result<u8> {
     let all = match &args.file {
         Some(path) => {
             let file = std::fs::File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
-            decode::run(io::BufReader::new(file), output)?
+            decode::run(io::BufReader::new(file), output).with_context(|| format!("decoding {}", path.display()))?
         }
         None => decode::run(io::stdin().lock(), output)?,
     };

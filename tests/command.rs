@@ -316,7 +316,7 @@ fn a_network_is_asked_and_told_by_hand() {
         assert_eq!((code, keys(&found)), (Some(0), vec!["diverted", "interface", "locator", "name"]));
         let (code, out) = run(&["discover", "Nonsense"]);
         assert_eq!((code, out.as_str()), (Some(1), "asa: nobody offers Nonsense\n"));
-        assert_eq!(run(&["discover", "Nonsense", "--json"]), (Some(1), String::new()));
+        assert_eq!(run(&["discover", "Nonsense", "--json"]), (Some(1), "asa: nobody offers Nonsense\n".to_owned()));
         assert_eq!(run(&["synchronize", "EX2"]), (Some(0), "[1, \"two\", 3]\n".to_owned()));
         let (code, out) = run(&["synchronize", "EX2", "Nonsense"]);
         assert!(code == Some(1) && out.starts_with("EX2: [1, \"two\", 3]\nasa: Nonsense: "), "{out}");

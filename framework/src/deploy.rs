@@ -13,7 +13,7 @@ use grasp::{Grasp, Interfaces, NodeConfig};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long a node waits for its interfaces before it says that it is ready without them.
+/// How long a node waits for its interfaces before it says, again and again, that they are missing.
 const LINK_PATIENCE: Duration = Duration::from_secs(5);
 /// Pause between looks at the links meanwhile.
 const LINK_LOOK: Duration = Duration::from_millis(20);
@@ -154,13 +154,13 @@ impl Deployment {
         Ok(deployment)
     }
 
-    /// Waits until the named interfaces are up; one that stays away is used as soon as it comes.
+    /// Waits until the named interfaces are up, or after 5 s one of them; says every 5 s which are not.
     async fn await_links(&self, expected: &Interfaces) {
-        let deadline = tokio::time::Instant::now() + LINK_PATIENCE;
         let Interfaces::Named(names) = expected else {
             tokio::time::sleep(LINK_LOOK).await;
             return;
         };
+        let mut remind = tokio::time::Instant::now() + LINK_PATIENCE;
         loop {
             let Ok(status) = self.grasp.status().await else { return };
             let up = |name: &&String| status.links.iter().any(|(_, link, _)| link == *name);
@@ -168,13 +168,14 @@ impl Deployment {
             if missing.is_empty() {
                 return;
             }
-            if tokio::time::Instant::now() >= deadline {
-                tracing::warn!(
-                    node = self.name,
-                    ?missing,
-                    "not up, or without a link-local IPv6 address; still waiting"
-                );
-                return;
+            if tokio::time::Instant::now() >= remind {
+                remind += LINK_PATIENCE;
+                let node = &self.name;
+                tracing::warn!(node, ?missing, "interfaces not there, not up, or without a link-local IPv6 address");
+                // With one of several the node goes on; a missing one is used as soon as it comes.
+                if missing.len() < names.len() {
+                    return;
+                }
             }
             tokio::time::sleep(LINK_LOOK).await;
         }

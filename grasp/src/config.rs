@@ -42,8 +42,10 @@ pub struct NodeConfig {
     pub session_cap: Option<Duration>,
     /// Least pause between two messages in one direction of a session.
     pub message_gap: Duration,
-    /// Sessions at once.
+    /// Sessions at once; never more than three quarters of the descriptors that the process may have open.
     pub sessions: usize,
+    /// Sessions at once that one peer has requested; never more than a quarter of all, so that none keeps others out.
+    pub peer_sessions: usize,
     /// Accepted connections that have not sent a request yet; the oldest makes room.
     pub connections: usize,
     /// Time limit for that first request.
@@ -71,6 +73,7 @@ impl Default for NodeConfig {
             session_cap: None,
             message_gap: MESSAGE_GAP,
             sessions: 20_000,
+            peer_sessions: 5_000,
             connections: 1_024,
             first_message_timeout: Duration::from_secs(5),
             request_queue: 64,

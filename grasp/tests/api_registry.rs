@@ -114,6 +114,38 @@ fn a_mismatched_deregistration_changes_nothing() {
     });
 }
 
+/// G-RATE-06, G-HA-11: one peer cannot take all the places for sessions; its excess is refused, others are served.
+#[test]
+fn one_peer_leaves_places_for_others() {
+    paused(async {
+        let lan = Lan::new();
+        let node = lan.node_with("node", |config| config.sessions = 40).await;
+        let asa = asa_with(&node, "A", &neg(NAME), Registration::default()).await;
+        let listener = asa.clone();
+        actix::spawn(async move {
+            let mut held = Vec::new();
+            while let Ok((session, _)) = listener.listen_negotiate(&neg(NAME)).await {
+                held.push(session);
+            }
+        });
+        sleep(SOON).await;
+        let (greedy, modest) = (lan.puppet(), lan.puppet());
+        let mut talks = Vec::new();
+        for id in 0..30 {
+            talks.push(greedy.say(&node, &request(id, &neg(NAME))).await);
+        }
+        assert_eq!(sessions(&node).await, 10);
+        assert_eq!(counted(&node, "requests_refused").await, 20);
+        let mut served = modest.say(&node, &request(99, &neg(NAME))).await;
+        assert!(served.is_silent(SOON).await);
+        assert_eq!(sessions(&node).await, 11);
+        drop(talks);
+        assert_eq!(sessions(&node).await, 1);
+        let _again = greedy.say(&node, &request(100, &neg(NAME))).await;
+        assert_eq!(sessions(&node).await, 2);
+    });
+}
+
 /// A-REG-15: deregistering one objective ends the negotiations about it, and those about another go on.
 #[test]
 fn the_end_of_an_objective_ends_its_sessions_only() {

@@ -52,3 +52,14 @@ fn corpus_is_survived() {
     engine(&[0xff; 4_096]);
     engine(&[11; 4_096]);
 }
+
+/// The fuzzer's corpus, replayed.
+#[test]
+fn the_engine_corpus_holds() {
+    let corpus = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/engine");
+    let seeds: Vec<_> = std::fs::read_dir(corpus).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert!(seeds.len() >= 20, "{} seeds", seeds.len());
+    for seed in seeds {
+        engine(&std::fs::read(seed).unwrap());
+    }
+}

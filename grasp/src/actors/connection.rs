@@ -5,7 +5,7 @@ use crate::wire::{DecodeError, Framer, Limits, Message, decode};
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf, split};
-use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::mpsc::Receiver;
 
 /// Bytes taken from the connection at once.
 const CHUNK: usize = 1024;
@@ -83,10 +83,7 @@ impl Connection {
 }
 
 /// Writes each message in one piece (COM-01), and closes when no more can come.
-pub(crate) async fn write_all(
-    mut sink: WriteHalf<ByteStream>,
-    mut messages: UnboundedReceiver<Vec<u8>>,
-) -> Result<(), String> {
+pub(crate) async fn write_all(mut sink: WriteHalf<ByteStream>, mut messages: Receiver<Vec<u8>>) -> Result<(), String> {
     while let Some(bytes) = messages.recv().await {
         match tokio::time::timeout(WRITE_TIMEOUT, sink.write_all(&bytes)).await {
             Ok(Ok(())) => {}

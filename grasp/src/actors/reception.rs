@@ -91,12 +91,10 @@ async fn first_message(around: &Surroundings, stream: ByteStream) -> Option<(Con
     }
 }
 
-/// What to say to a message that is not understood: nothing without a session id, nothing to an M_INVALID (T-50).
+/// What to say to a message that is not understood: nothing without a session id (T-50). An M_INVALID
+/// whose session id can be read is never undecodable, so none is answered.
 fn invalid(error: &DecodeError) -> Option<Message> {
     let session_id = error.session_id?;
-    if error.message_type == Some(crate::wire::MessageType::Invalid as u8) {
-        return None;
-    }
     let mut text = error.to_string();
     text.truncate(INVALID_EXCERPT);
     Some(Message::Invalid { session_id, content: Value::item(&text).ok() })

@@ -29,6 +29,9 @@ use tokio::sync::{mpsc, oneshot};
 /// Time limit for one attempt to connect, within that of the call.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Messages of a session that wait to be written; the core paces them, so more means that the peer takes nothing.
+const OUTGOING: usize = 16;
+
 /// What a session needs of its node.
 #[derive(Clone)]
 pub(crate) struct Surroundings {
@@ -125,7 +128,7 @@ pub(crate) struct Session {
     around: Surroundings,
     origin: Option<Origin>,
     slot: Option<Slot>,
-    outgoing: Option<mpsc::UnboundedSender<Vec<u8>>>,
+    outgoing: Option<mpsc::Sender<Vec<u8>>>,
     reading: Option<SpawnHandle>,
     calls: BTreeMap<u64, oneshot::Sender<Result<Outcome, Error>>>,
     next_call: u64,
@@ -153,7 +156,7 @@ impl Session {
 
     fn attach(&mut self, connection: Connection, ctx: &mut Context<Self>) {
         let (reader, sink) = connection.split();
-        let (outgoing, messages) = mpsc::unbounded_channel();
+        let (outgoing, messages) = mpsc::channel(OUTGOING);
         self.outgoing = Some(outgoing);
         self.reading = Some(ctx.add_stream(incoming(reader)));
         self.writing = true;
@@ -235,9 +238,11 @@ impl Pumped for Session {
     fn act(&mut self, output: Output, ctx: &mut Context<Self>) {
         match output {
             Output::Send(bytes) => {
-                if let Some(outgoing) = &self.outgoing {
-                    // The writer has ended only if writing failed, which is reported by itself.
-                    let _ = outgoing.send(bytes);
+                let Some(outgoing) = &self.outgoing else { return };
+                // The writer has ended only if writing failed, which is reported by itself.
+                if let Err(mpsc::error::TrySendError::Full(_)) = outgoing.try_send(bytes) {
+                    self.around.tally.count("messages_dropped", "the peer takes nothing");
+                    self.outgoing = None;
                 }
             }
             Output::Reply(call, result) => {

@@ -4,6 +4,7 @@ use super::interfaces::{self, Changes};
 use super::{ByteStream, Interface, LinkSockets, Listener, MulticastSocket, Network};
 use crate::constants::{ALL_GRASP_NEIGHBORS_6, GRASP_LISTEN_PORT};
 use futures_util::future::BoxFuture;
+use rustix::process::{Resource, getrlimit};
 use rustix::time::{ClockId, clock_gettime};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
@@ -49,6 +50,15 @@ fn listen_for_changes() -> Option<Changes> {
 fn suspended() -> Duration {
     let read = |id| Duration::try_from(clock_gettime(id)).unwrap_or_default();
     read(ClockId::Boottime).saturating_sub(read(ClockId::Monotonic))
+}
+
+/// Lists the interfaces of this network namespace, loopback left out.
+///
+/// # Errors
+///
+/// Those of the system.
+pub fn interfaces() -> io::Result<Vec<Interface>> {
+    interfaces::list()
 }
 
 impl Network for Kernel {
@@ -105,6 +115,10 @@ impl Network for Kernel {
     fn resolve(&self, name: &str, port: u16) -> BoxFuture<'_, io::Result<Vec<SocketAddr>>> {
         let name = name.to_owned();
         Box::pin(async move { Ok(tokio::net::lookup_host((name, port)).await?.collect()) })
+    }
+
+    fn descriptors(&self) -> Option<usize> {
+        getrlimit(Resource::Nofile).current.and_then(|limit| usize::try_from(limit).ok())
     }
 
     fn suspended(&self) -> Duration {

@@ -92,6 +92,11 @@ pub trait Network: Send + Sync {
     /// Resolves a domain name; the caller limits the time.
     fn resolve(&self, name: &str, port: u16) -> BoxFuture<'_, io::Result<Vec<SocketAddr>>>;
 
+    /// Descriptors that the process may have open, if the network needs any.
+    fn descriptors(&self) -> Option<usize> {
+        None
+    }
+
     /// How long the machine has been suspended so far; the runtime's clock leaves that out.
     fn suspended(&self) -> Duration {
         Duration::ZERO

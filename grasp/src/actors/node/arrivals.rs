@@ -40,6 +40,12 @@ impl Node {
             self.refuse("sessions");
             return None;
         }
+        // A node's own ASAs are not strangers to each other.
+        let requested = self.requested.get(&maker).copied().unwrap_or_default();
+        if maker != Maker::Itself && requested >= self.config.peer_sessions {
+            self.refuse("sessions of one peer");
+            return None;
+        }
         if self.ids.accept(session_id, maker) {
             return Some(connection);
         }
@@ -147,6 +153,12 @@ impl Handler<Ended> for Node {
 
     fn handle(&mut self, Ended { key, session_id, maker }: Ended, _: &mut Context<Self>) {
         self.occupied = self.occupied.saturating_sub(1);
+        if let Some(requested) = self.requested.get_mut(&maker) {
+            *requested = requested.saturating_sub(1);
+            if *requested == 0 {
+                self.requested.remove(&maker);
+            }
+        }
         self.sessions.remove(&key);
         self.ids.release(self.around.clock.now(), session_id, maker);
     }

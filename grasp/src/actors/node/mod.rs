@@ -48,6 +48,8 @@ pub(crate) struct Node {
     sessions: BTreeMap<u64, OwnedSession>,
     /// Sessions that hold a place, whether an ASA owns them yet or not.
     occupied: usize,
+    /// Of these, those that each peer has requested.
+    requested: BTreeMap<Maker, usize>,
     parked: usize,
     next_key: u64,
 }
@@ -74,6 +76,7 @@ impl Node {
         listener: Option<(Box<dyn Listener>, bool)>,
         address: Addr<Self>,
     ) -> Self {
+        let config = affordable(config, network.descriptors());
         let around = Surroundings {
             name: config.name.clone(),
             clock: crate::shell::Clock::start(network.clone()),
@@ -104,6 +107,7 @@ impl Node {
             objectives: BTreeMap::new(),
             sessions: BTreeMap::new(),
             occupied: 0,
+            requested: BTreeMap::new(),
             parked: 0,
             next_key: 0,
             config,
@@ -129,6 +133,9 @@ impl Node {
     /// Takes a place for a session.
     fn slot(&mut self, session_id: SessionId, maker: Maker) -> Slot {
         self.occupied += 1;
+        if maker != Maker::Us {
+            *self.requested.entry(maker).or_default() += 1;
+        }
         self.next_key += 1;
         Slot { key: self.next_key, session_id, maker, node: self.around.node.clone() }
     }
@@ -159,6 +166,21 @@ impl Node {
         let (around, queue) = (self.around.clone(), self.config.request_queue);
         self.objectives.entry(name.to_owned()).or_insert_with(|| Objective::new(around, queue).start()).clone()
     }
+}
+
+/// Lowers the bounds on connections to what the process can have open, and keeps some for the rest of the node.
+fn affordable(mut config: NodeConfig, descriptors: Option<usize>) -> NodeConfig {
+    if let Some(limit) = descriptors {
+        let (sessions, connections) = (limit / 4 * 3, limit / 8);
+        if sessions < config.sessions || connections < config.connections {
+            let node = &config.name;
+            tracing::info!(node, limit, "fewer sessions and connections than configured: so many files may be open");
+        }
+        config.sessions = config.sessions.min(sessions);
+        config.connections = config.connections.min(connections);
+    }
+    config.peer_sessions = config.peer_sessions.min(config.sessions.div_ceil(4));
+    config
 }
 
 impl Actor for Node {

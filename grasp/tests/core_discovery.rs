@@ -174,6 +174,12 @@ fn diverts_may_be_ignored() {
     node.hear(A, 3, &divert(8));
     assert_eq!(answers(&node.jump()), [tcp(gua(2), 80)]);
     assert!(answers(&node.feed(Input::Discover(Question { direct_only: true, ..ask(&[], 0) }))).is_empty());
+    // Nor does a divert end a question that one direct answer would end.
+    let mut node = Driver::discovery(&[A]);
+    node.feed(Input::Discover(Question { direct_only: true, scope: Scope::First, ..ask(&[9], 1000) }));
+    assert!(node.hear(A, 3, &divert(9)).is_empty());
+    let outputs = node.hear(A, 4, &direct(9, 60_000, tcp(gua(4), 80)));
+    assert_eq!(answers(&outputs), [tcp(gua(4), 80)]);
 }
 
 /// G-DISC-16, G-SID-02, G-SID-13: an answer counts only with the question's session id and initiator.

@@ -233,6 +233,16 @@ fn relay_remembers_what_it_passed_on() {
     assert!(multicasts(&outputs).is_empty());
 }
 
+/// G-DRSP-10, G-DREL-10: a relayed question that comes back by another way is neither answered from what its answers taught,
+/// nor relayed again; the same question under a new session id is answered there.
+#[test]
+fn question_that_comes_round_is_not_answered_from_its_own_answers() {
+    let mut node = relaying();
+    node.hear(B, 2, &direct(7, tcp(gua(2), 80)));
+    assert!(node.hear(C, 5, &disc(7, gua(9), "EX1", 4)).is_empty());
+    assert_eq!(diverted(&node.hear(C, 5, &disc(8, gua(9), "EX1", 4))), [tcp(gua(2), 80)]);
+}
+
 /// G-DRSP-10, T-35: an entry is not told on the link it came from; the question is relayed instead. LC 1 still diverts.
 #[test]
 fn entry_is_not_told_where_it_was_learned() {

@@ -68,7 +68,7 @@ pub struct Grasp {
     pub domain_prefix: Option<Ipv6Net>,
     /// How long a reply may take unless the caller says otherwise, in milliseconds; GRASP_DEF_TIMEOUT is 60 000.
     pub default_timeout_ms: u32,
-    /// The longest time that one M_WAIT of a peer may ask for, in milliseconds; 0 is no cap.
+    /// The longest time by which the M_WAITs of a peer may extend a negotiation in all, in milliseconds; 0 is no cap.
     pub wait_cap_ms: u32,
     /// The longest time that a negotiation may take as a whole, in milliseconds; 0 sets no limit.
     pub session_cap_ms: u32,

@@ -46,7 +46,8 @@ pub struct NodeConfig {
     pub sessions: usize,
     /// Sessions at once that one peer has requested; never more than a quarter of all, so that none keeps others out.
     pub peer_sessions: usize,
-    /// Accepted connections that have not sent a request yet; the oldest makes room.
+    /// Accepted connections that have not sent a request yet; the oldest makes room. Never more
+    /// than an eighth of the descriptors that the process may have open.
     pub connections: usize,
     /// Time limit for that first request.
     pub first_message_timeout: Duration,

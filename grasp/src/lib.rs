@@ -1,7 +1,7 @@
 //! GRASP: the GeneRic Autonomic Signaling Protocol (RFC 8990) and its API (RFC 8991), as actors around pure cores.
 //!
-//! Reading order: [`wire`] turns bytes into messages, `protocol` decides, `actors` move, [`api`](crate) is what an
-//! Autonomic Service Agent calls.
+//! Reading order: [`wire`] turns bytes into messages, [`protocol`] decides, the actors around it move ([`shell`] is what they
+//! share), [`api`] is what an Autonomic Service Agent calls.
 
 mod actors;
 pub mod api;

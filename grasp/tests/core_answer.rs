@@ -3,43 +3,14 @@
 
 mod support;
 
-use grasp::protocol::discovery::{DiscoveryConfig, DiscoverySettings, Input, Output, Question, Scope};
-use grasp::protocol::{Announcement, AsaHandle, LinkInfo, Rapid, Topology};
-use grasp::wire::{Answer, Locator, Message, Objective};
+use grasp::protocol::discovery::{DiscoveryConfig, DiscoverySettings, Input, Output};
+use grasp::protocol::{Announcement, LinkInfo, Rapid, Topology};
+use grasp::wire::{Answer, Message, Objective};
 use std::net::{IpAddr, SocketAddr};
+use support::asking::*;
 use support::*;
 
 const V01: &str = "84011a00d4d7485020010db8f000baaa28ccdc4c970367818463455831050200";
-const ASKER: AsaHandle = AsaHandle(1);
-
-fn announce(ttl: u32) -> Announcement {
-    Announcement { ttl, local: false, asas: [AsaHandle(2)].into(), rapid: None }
-}
-
-fn local(name: &str, announcement: Announcement) -> Input {
-    Input::Local { name: name.into(), announcement: Some(announcement) }
-}
-
-fn ask(session_ids: &[u32], timeout: u64) -> Question {
-    Question {
-        request: 1,
-        asker: ASKER,
-        objective: Objective::discovery("EX1"),
-        session_ids: session_ids.to_vec(),
-        timeout: ms(timeout),
-        minimum_ttl: None,
-        scope: Scope::All,
-        direct_only: false,
-    }
-}
-
-fn response(session_id: u32, ttl: u32, answer: Answer) -> Message {
-    Message::Response { session_id, initiator: IpAddr::V6(gua(1)), ttl, answer, objective: None }
-}
-
-fn direct(session_id: u32, ttl: u32, locator: Locator) -> Message {
-    response(session_id, ttl, Answer::Locators(vec![locator]))
-}
 
 /// G-DRSP-01, G-DRSP-04, G-DRSP-05, G-DRSP-08, G-DRSP-12, G-DIVT-09, G-RAPD-04, G-RAPD-05, T-14, T-33, T-34: a plain
 /// response with the node's global address goes to the transport source, ids unchanged, without the objective.

@@ -5,43 +5,14 @@ mod support;
 
 use grasp::protocol::cache::{DiscoveryCache, Entry};
 use grasp::protocol::discovery::{Discovery, DiscoveryConfig, DiscoverySettings, Input, Output, Question, Scope};
-use grasp::protocol::{Announcement, AsaHandle, Machine, Topology};
+use grasp::protocol::{Announcement, Machine, Topology};
 use grasp::wire::{Answer, Locator, Message, Objective};
 use std::net::IpAddr;
+use support::asking::*;
 use support::*;
 
 const V02: &str =
     "85021a00d4d7485020010db8f000baaa28ccdc4c9703678119ea608418675020010db8f000baaaf000baaaf000baaa0619c123";
-const ASKER: AsaHandle = AsaHandle(1);
-
-fn announce(ttl: u32) -> Announcement {
-    Announcement { ttl, local: false, asas: [AsaHandle(2)].into(), rapid: None }
-}
-
-fn local(name: &str, announcement: Announcement) -> Input {
-    Input::Local { name: name.into(), announcement: Some(announcement) }
-}
-
-fn ask(session_ids: &[u32], timeout: u64) -> Question {
-    Question {
-        request: 1,
-        asker: ASKER,
-        objective: Objective::discovery("EX1"),
-        session_ids: session_ids.to_vec(),
-        timeout: ms(timeout),
-        minimum_ttl: None,
-        scope: Scope::All,
-        direct_only: false,
-    }
-}
-
-fn response(session_id: u32, ttl: u32, answer: Answer) -> Message {
-    Message::Response { session_id, initiator: IpAddr::V6(gua(1)), ttl, answer, objective: None }
-}
-
-fn direct(session_id: u32, ttl: u32, locator: Locator) -> Message {
-    response(session_id, ttl, Answer::Locators(vec![locator]))
-}
 
 fn answers(outputs: &[Output]) -> Vec<Locator> {
     found(outputs).into_iter().flat_map(|(_, found)| found.locators).map(|l| l.locator).collect()

@@ -8,6 +8,7 @@ use grasp::protocol::flood::{Flood, Input, Output};
 use grasp::protocol::{Machine, Topology};
 use grasp::wire::{Flags, Locator, Message, Objective, TaggedObjective, Transport, Value};
 use std::net::{IpAddr, Ipv6Addr};
+use support::flooding::*;
 use support::*;
 
 const V03: &str =
@@ -15,27 +16,6 @@ const V03: &str =
 const V24: &str = "86091a00357b4e5020010db8f000baaa28ccdc4c97036781192710828463455831050601808284634558320503028418675020010db8f000baaaf000baaaf000baaa06191b69";
 const V25: &str = "86091a00357b4e5020010db8f000baaa28ccdc4c97036781192710828463455831050501808284634558320503028418675020010db8f000baaaf000baaaf000baaa06191b69";
 const V26: &str = "85091a00bc4e4f50fe80000000000000c0011001feef00001a00033450828466414e5f414350040165494b45763284186750fe80000000000000c0011001feef000011193a98";
-
-fn o(name: &str, n: u64) -> Objective {
-    Objective::synchronization(name).with_value(value(n))
-}
-
-fn flooded(session_id: u32, initiator: u16, ttl: u32, pairs: &[(Objective, Option<Locator>)]) -> Message {
-    let tag = |(objective, locator): &(Objective, Option<Locator>)| TaggedObjective {
-        objective: objective.clone(),
-        locator: locator.clone(),
-    };
-    Message::Flood {
-        session_id,
-        initiator: IpAddr::V6(gua(initiator)),
-        ttl,
-        objectives: pairs.iter().map(tag).collect(),
-    }
-}
-
-fn send(node: &mut Driver<Flood>, sid: u32, ttl: u32, pairs: Vec<(Objective, Option<Locator>)>) -> Vec<Output> {
-    node.feed(Input::Flood { request: 1, session_id: sid, ttl, objectives: pairs })
-}
 
 fn refusal(outputs: &[Output]) -> Option<ErrorCode> {
     let [Output::Sent { result, .. }] = outputs else { return None };

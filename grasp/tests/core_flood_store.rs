@@ -6,36 +6,16 @@ mod support;
 use grasp::protocol::flood::{Flood, FloodConfig, Flooded, Input, Output};
 use grasp::protocol::rate::RelayRate;
 use grasp::protocol::{LinkId, LinkInfo, Topology};
-use grasp::wire::{Flags, Locator, Message, Objective, TaggedObjective, Transport, Value};
+use grasp::wire::{Flags, Locator, Message, Objective, Transport, Value};
 use proptest::prelude::*;
 use std::collections::VecDeque;
 use std::net::IpAddr;
+use support::flooding::*;
 use support::*;
 
 const V03: &str =
     "85091a00357b4e5020010db8f000baaa28ccdc4c97036781192710828463455831050282704578616d706c6520312076616c75653d186480";
 const V24: &str = "86091a00357b4e5020010db8f000baaa28ccdc4c97036781192710828463455831050601808284634558320503028418675020010db8f000baaaf000baaaf000baaa06191b69";
-
-fn o(name: &str, n: u64) -> Objective {
-    Objective::synchronization(name).with_value(value(n))
-}
-
-fn flooded(session_id: u32, initiator: u16, ttl: u32, pairs: &[(Objective, Option<Locator>)]) -> Message {
-    let tag = |(objective, locator): &(Objective, Option<Locator>)| TaggedObjective {
-        objective: objective.clone(),
-        locator: locator.clone(),
-    };
-    Message::Flood {
-        session_id,
-        initiator: IpAddr::V6(gua(initiator)),
-        ttl,
-        objectives: pairs.iter().map(tag).collect(),
-    }
-}
-
-fn send(node: &mut Driver<Flood>, sid: u32, ttl: u32, pairs: Vec<(Objective, Option<Locator>)>) -> Vec<Output> {
-    node.feed(Input::Flood { request: 1, session_id: sid, ttl, objectives: pairs })
-}
 
 fn values(node: &Driver<Flood>, name: &str) -> Vec<Option<Value>> {
     node.core.store().get(node.now, name).into_iter().map(|copy| copy.objective.value).collect()

@@ -1,7 +1,9 @@
 //! Drives a core as its actor would: `handle`, drain `poll`, jump to `deadline`.
 #![allow(dead_code, unreachable_pub)]
 
+pub mod asking;
 pub mod engine;
+pub mod flooding;
 pub mod negotiating;
 
 use grasp::protocol::discovery::{self, Discovery, DiscoveryConfig};

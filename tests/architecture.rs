@@ -3,14 +3,15 @@
 use std::path::{Path, PathBuf};
 
 /// Each package with those of this workspace that it may depend on.
-const ARROWS: [(&str, &[&str]); 5] = [
-    ("grasp", &[]),
-    ("framework", &["grasp"]),
-    ("asa-prefix", &["grasp", "asa-framework"]),
-    ("asa-gray-briggs", &["grasp", "asa-framework"]),
-    (".", &["grasp", "asa-framework", "asa-prefix", "asa-gray-briggs"]),
+const ARROWS: [(&str, &[&str]); 6] = [
+    ("supervision", &[]),
+    ("grasp", &["supervision"]),
+    ("framework", &["grasp", "supervision"]),
+    ("asa-prefix", &["grasp", "asa-framework", "supervision"]),
+    ("asa-gray-briggs", &["grasp", "asa-framework", "supervision"]),
+    (".", &["supervision", "grasp", "asa-framework", "asa-prefix", "asa-gray-briggs"]),
 ];
-const OURS: [&str; 5] = ["grasp", "asa-framework", "asa-prefix", "asa-gray-briggs", "asa"];
+const OURS: [&str; 6] = ["supervision", "grasp", "asa-framework", "asa-prefix", "asa-gray-briggs", "asa"];
 const SOCKETS: [&str; 8] =
     ["std::net::Tcp", "std::net::Udp", "tokio::net", "socket2", "TcpStream", "TcpListener", "UdpSocket", "TcpSocket"];
 const CLOCKS: [&str; 5] = ["tokio", "actix", "Instant::now", "SystemTime::now", "std::thread"];

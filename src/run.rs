@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use asa_framework::deploy::Deployment;
 use asa_framework::event::Event;
-use asa_framework::manifest::{Loaded, Manifest, Problems, Sources};
+use asa_framework::manifest::{Loaded, Manifest, Problems, Sources, State};
 use grasp::net::kernel::Kernel;
 
 use crate::cli::{LogFormat, RelayArgs, RunArgs};
@@ -65,7 +65,7 @@ async fn serve(manifest: &Manifest, format: LogFormat, sessions: Option<u64>, ou
         signal = &mut stop => { signal?; return Ok(0); }
         deployment = &mut deployment => deployment?,
     };
-    let mut working = manifest.asa.values().filter(|instance| instance.enabled).count();
+    let mut working = manifest.asa.values().filter(|instance| instance.state == State::Operational).count();
     let mut summary = Summary::default();
     // Whoever read our output may have gone: the agents still take their leave.
     let mut written = Ok(());

@@ -1,8 +1,8 @@
 //! Brings a node to life as its manifest says, and ends it.
 
-use crate::class::{Agent, Class, Site};
+use crate::class::{Agent, Class, Site, find_class};
 use crate::event::{Event, Events};
-use crate::manifest::{Manifest, Substrate};
+use crate::manifest::{Manifest, State, Substrate};
 use grasp::net::Network;
 use grasp::protocol::discovery::{DiscoveryConfig, DiscoverySettings};
 use grasp::protocol::flood::FloodConfig;
@@ -106,7 +106,7 @@ impl Manifest {
 }
 
 impl Deployment {
-    /// Starts the node and all enabled instances; returns when everything listens.
+    /// Starts the node and all operational instances; returns when everything listens.
     ///
     /// `adjust` may change the node's settings before it starts, for a simulation or a test.
     ///
@@ -134,8 +134,8 @@ impl Deployment {
         if manifest.grasp.substrate != Substrate::None {
             deployment.await_links(&expected).await;
         }
-        for (instance, settings) in manifest.asa.iter().filter(|(_, settings)| settings.enabled) {
-            let Some(class) = classes.iter().find(|class| class.name() == settings.class) else {
+        for (instance, settings) in manifest.asa.iter().filter(|(_, settings)| settings.state == State::Operational) {
+            let Some(class) = find_class(classes, &settings.class, &settings.version) else {
                 deployment.stop(Duration::ZERO).await;
                 return Err(DeployError::UnknownClass { instance: instance.clone(), class: settings.class.clone() });
             };

@@ -194,12 +194,12 @@ fn an_instance_that_cannot_start_leaves_nothing_running() {
 }
 
 #[test]
-fn an_unknown_class_is_refused_and_a_disabled_instance_not_looked_at() {
+fn an_unknown_class_is_refused_and_an_installed_instance_not_looked_at() {
     paused(async {
         let world = World::new();
         let error = world.start(&manifest(SHOP), &[]).await.err().expect("no class");
         assert_eq!(error.to_string(), "asa.one: this binary carries no class shop");
-        let off = manifest(&format!("{SHOP}enabled = false\n"));
+        let off = manifest(&format!("{SHOP}state = 'installed'\n"));
         let node = world.start(&off, &[]).await.unwrap();
         assert_eq!(node.grasp().status().await.unwrap().asas, Vec::<String>::new());
         node.stop(LIMIT).await;

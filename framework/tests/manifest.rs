@@ -4,7 +4,7 @@
 
 use asa_framework::class::ClassInfo;
 use asa_framework::manifest::{
-    Document, Lab, MAX_FILE_SIZE, Manifest, Origin, ParameterCheck, Problem, Problems, Sources, Substrate,
+    Document, Lab, MAX_FILE_SIZE, Manifest, Origin, ParameterCheck, Problem, Problems, Sources, State, Substrate,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -83,7 +83,7 @@ parameters = { period_ms = 20, style = { colour = "blue" }, labels = { a = 1 } }
 
 [asa.second-one]
 class = "mute"
-enabled = false
+state = "installed"
 "#;
 
 fn text(text: impl Into<Vec<u8>>) -> Sources {
@@ -130,11 +130,11 @@ fn a_full_manifest_is_read() {
     assert_eq!(manifest.grasp.limits.sessions, 50);
     assert_eq!(manifest.grasp.limits.depth, 16);
     let first = &manifest.asa["first"];
-    assert_eq!((first.class.as_str(), first.version.as_str(), first.enabled), ("clock", "1.2", true));
+    assert_eq!((first.class.as_str(), first.version.as_str(), first.state), ("clock", "1.2", State::Operational));
     let expected = json!({ "period_ms": 20, "zone": "UTC", "ratio": 0.5, "loud": false, "peers": [],
         "style": { "colour": "blue" }, "labels": { "a": 1 } });
     assert_eq!(Value::Object(first.parameters.clone()), expected);
-    assert!(!manifest.asa["second-one"].enabled);
+    assert_eq!(manifest.asa["second-one"].state, State::Installed);
 }
 
 #[test]
@@ -163,7 +163,10 @@ fn each_mistake_is_named_with_file_key_value_and_what_is_allowed() {
     let file = "test.toml: ";
     let cases: &[(&str, &[&str])] = &[
         ("[grasp]\nprot = 1", &[file, "grasp.prot is not a known key", "allowed:", "port", "did you mean port?"]),
-        ("[gasp]", &["gasp is not a known key", "allowed: node, grasp, asa", "did you mean grasp?"]),
+        (
+            "[gasp]",
+            &["gasp is not a known key", "allowed: node, control, supervision, log, grasp, asa", "did you mean grasp?"],
+        ),
         ("port = 1", &["port is not a known key", "did you mean grasp.port?"]),
         ("[grasp]\nsessions = 1", &["grasp.sessions is not", "did you mean grasp.limits.sessions?"]),
         ("[grasp]\nport = 70000", &["grasp.port is not allowed", "found:   70000", "an integer from 0 to 65535"]),
@@ -252,7 +255,7 @@ fn higher_layers_win_and_the_origin_is_shown() {
             ("ASA__GRASP__WAIT_CAP_MS", "1"),
             ("ASA__GRASP__INTERFACES", "eth1, eth2"),
             ("asa__asa__first__parameters__loud", "true"),
-            ("ASA__ASA__SECOND-ONE__ENABLED", "true"),
+            ("ASA__ASA__SECOND-ONE__STATE", "operational"),
             ("ASA_SKIP_NETNS", "1"),
             ("HOME", "/"),
         ],
@@ -283,7 +286,7 @@ fn higher_layers_win_and_the_origin_is_shown() {
     assert_eq!(loaded.manifest.asa["first"].parameters["loud"], json!(true));
     assert_eq!(loaded.manifest.asa["first"].parameters["peers"], json!(["a"]));
     assert_eq!(loaded.manifest.asa["third"].parameters["ratio"], json!(2));
-    assert!(loaded.manifest.asa["second-one"].enabled);
+    assert_eq!(loaded.manifest.asa["second-one"].state, State::Operational);
 
     sources.interfaces = vec!["veth0".to_owned()];
     let loaded = Manifest::load(sources, CLASSES).unwrap();
@@ -300,7 +303,7 @@ fn a_mistake_outside_the_file_names_its_place() {
         ("ASA__GRASP", "x", &["environment variable ASA__GRASP: grasp is a table"]),
         ("ASA__", "x", &["environment variable ASA__: \"\" is not a known key"]),
         ("ASA__GRASP__PORT__X", "1", &["grasp.port.x is not a known key", "grasp.port is a value"]),
-        ("ASA__ASA__ONE__ENABLED", "true", &["environment variable ASA__ASA__ONE__ENABLED: asa.one.class is missing"]),
+        ("ASA__ASA__ONE__STATE", "installed", &["environment variable ASA__ASA__ONE__STATE: asa.one.class is missing"]),
     ];
     for (name, value, fragments) in cases {
         assert_says(&refused(with_environment(text(""), &[(name, value)])), fragments);

@@ -134,7 +134,7 @@ impl Findings {
             return None;
         }
         if child.is_none() {
-            let names: Vec<&str> = shape.children().iter().map(|(name, _)| name.as_str()).collect();
+            let names = shape.names();
             let hint = misplaced(above, key)
                 .or_else(|| nearest(key, &mut names.iter().copied()))
                 .or_else(|| elsewhere(root, key));
@@ -147,7 +147,7 @@ impl Findings {
     }
 
     fn not_a_table(&mut self, shape: &Shape, path: &[String], value: &Value, origin: &Origin) {
-        let names: Vec<&str> = shape.children().iter().map(|(name, _)| name.as_str()).collect();
+        let names = shape.names();
         let allowed =
             if names.is_empty() { "a table".to_owned() } else { format!("a table with the keys {}", names.join(", ")) };
         let problem = Problem::new(origin.clone(), dotted(path), "is a table and takes no value");

@@ -4,8 +4,20 @@ use std::collections::BTreeSet;
 
 use ipnet::Ipv6Net;
 use serde_json::{Number, Value};
+use tracing_subscriber::filter::Targets;
 
 use super::read::toml_value;
+
+/// The longest name of a role, an objective or a resource, in bytes.
+const MAX_NAME: usize = 255;
+/// Objectives that one instance names; far more than a class has.
+const MAX_OBJECTIVES: usize = 1000;
+/// Resources that one instance names.
+const MAX_RESOURCES: usize = 1000;
+/// The longest filter of log lines, in bytes.
+const MAX_FILTER: usize = 1000;
+/// The levels of log lines.
+const LEVELS: &[&str] = &["error", "warn", "info", "debug", "trace", "off"];
 
 /// Says which values one key accepts.
 #[derive(Debug, Clone)]
@@ -28,8 +40,20 @@ pub(super) enum Kind {
     Prefix,
     /// The name of a class that the binary carries.
     Class(Vec<String>),
-    /// A requirement that the class, if it is known, meets: its name and version.
-    Version(Option<(String, String)>),
+    /// A requirement that one of the versions of the class, if it is known, meets: its name and the versions.
+    Version(Option<(String, Vec<String>)>),
+    /// An absolute path of at most so many bytes, or the empty text.
+    Path {
+        max: usize,
+    },
+    /// A filter of log lines.
+    Filter,
+    /// One of the roles of the class, if it is known, or the empty text.
+    Role(Option<&'static [&'static str]>),
+    /// Some of the objectives of the class, if it is known.
+    Objectives(Option<&'static [&'static str]>),
+    /// A list of names of managed resources.
+    Resources,
     /// The same type as this default.
     Like(Value),
     /// Whatever it is, because what it should be is not known.
@@ -51,8 +75,18 @@ impl Kind {
             }),
             Self::Class(names) => value.as_str().is_some_and(|text| names.iter().any(|name| name == text)),
             Self::Version(class) => value.as_str().is_some_and(|text| {
-                is_requirement(text) && class.as_ref().is_none_or(|(_, version)| is_met(text, version))
+                let met = |versions: &[String]| versions.iter().any(|version| is_met(text, version));
+                is_requirement(text) && class.as_ref().is_none_or(|(_, versions)| met(versions))
             }),
+            Self::Path { max } => value.as_str().is_some_and(|text| is_path(text, *max)),
+            Self::Filter => value.as_str().is_some_and(is_filter),
+            Self::Role(roles) => value.as_str().is_some_and(|text| {
+                text.is_empty() || roles.map_or(text.len() <= MAX_NAME, |roles| roles.contains(&text))
+            }),
+            Self::Objectives(known) => are_different(value, MAX_OBJECTIVES, |text| {
+                known.map_or((1..=MAX_NAME).contains(&text.len()), |known| known.contains(&text))
+            }),
+            Self::Resources => are_different(value, MAX_RESOURCES, |text| (1..=MAX_NAME).contains(&text.len())),
             Self::Like(default) => is_like(default, value),
             Self::Anything => true,
         }
@@ -75,9 +109,26 @@ impl Kind {
             Self::Prefix => "an IPv6 prefix without host bits such as \"2001:db8::/32\", or \"\"".to_owned(),
             Self::Class(names) if names.is_empty() => "none: this binary carries no class".to_owned(),
             Self::Class(names) => format!("a class of this binary: {}", quoted(&mut names.iter().map(String::as_str))),
-            Self::Version(Some((class, version))) => {
-                format!("\"*\" or leading parts of {version}, which is the version of class {class}")
+            Self::Version(Some((class, versions))) => match &versions[..] {
+                [version] => format!("\"*\" or leading parts of {version}, which is the version of class {class}"),
+                _ => {
+                    let versions = versions.join(", ");
+                    format!("\"*\" or leading parts of {versions}, which are the versions of class {class}")
+                }
+            },
+            Self::Path { max } => format!("an absolute path of at most {max} bytes, or \"\""),
+            Self::Filter => {
+                "error, warn, info, debug, trace or off, and exceptions such as \"info,grasp::actors=debug\"".to_owned()
             }
+            Self::Role(Some([])) => "\"\", since the class has no roles".to_owned(),
+            Self::Role(Some(roles)) => format!("{}, or \"\" for the first", quoted(&mut roles.iter().copied())),
+            Self::Role(None) => "a text of at most 255 bytes".to_owned(),
+            Self::Objectives(Some([])) => "[], since the class leaves no choice".to_owned(),
+            Self::Objectives(Some(known)) => format!("a list of different {}", quoted(&mut known.iter().copied())),
+            Self::Objectives(None) => {
+                format!("a list of at most {MAX_OBJECTIVES} different texts, each 1 to 255 bytes")
+            }
+            Self::Resources => format!("a list of at most {MAX_RESOURCES} different texts, each 1 to 255 bytes"),
             Self::Version(None) => "\"*\" or one to three numbers such as \"1\", \"1.2\" or \"1.2.3\"".to_owned(),
             Self::Like(default) => like_name(default).to_owned(),
             Self::Anything => "any value".to_owned(),
@@ -89,6 +140,8 @@ impl Kind {
         match self {
             Self::Choice(choices) => choices.to_vec(),
             Self::Class(names) => names.iter().map(String::as_str).collect(),
+            Self::Role(known) | Self::Objectives(known) => known.unwrap_or_default().to_vec(),
+            Self::Filter => LEVELS.to_vec(),
             Self::Boolean
             | Self::Integer { .. }
             | Self::Real { .. }
@@ -96,6 +149,8 @@ impl Kind {
             | Self::Interfaces
             | Self::Prefix
             | Self::Version(_)
+            | Self::Path { .. }
+            | Self::Resources
             | Self::Like(_)
             | Self::Anything => Vec::new(),
         }
@@ -110,9 +165,13 @@ impl Kind {
             Self::Boolean => trimmed.parse().map_or_else(|_| as_text(), Value::Bool),
             Self::Integer { .. } => trimmed.parse::<i64>().map_or_else(|_| as_text(), Value::from),
             Self::Real { .. } => trimmed.parse().ok().and_then(Number::from_f64).map_or_else(as_text, Value::Number),
-            Self::Interfaces if trimmed.starts_with('[') => toml_value(trimmed).unwrap_or_else(as_text),
-            Self::Interfaces if trimmed.is_empty() => Value::Array(Vec::new()),
-            Self::Interfaces => trimmed.split(',').map(|name| Value::from(name.trim())).collect(),
+            Self::Interfaces | Self::Objectives(_) | Self::Resources if trimmed.starts_with('[') => {
+                toml_value(trimmed).unwrap_or_else(as_text)
+            }
+            Self::Interfaces | Self::Objectives(_) | Self::Resources if trimmed.is_empty() => Value::Array(Vec::new()),
+            Self::Interfaces | Self::Objectives(_) | Self::Resources => {
+                trimmed.split(',').map(|name| Value::from(name.trim())).collect()
+            }
             Self::Like(Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_))
             | Self::Anything => toml_value(trimmed).unwrap_or_else(as_text),
             Self::Name
@@ -120,6 +179,9 @@ impl Kind {
             | Self::Prefix
             | Self::Class(_)
             | Self::Version(_)
+            | Self::Path { .. }
+            | Self::Filter
+            | Self::Role(_)
             | Self::Like(Value::String(_)) => as_text(),
         }
     }
@@ -140,6 +202,29 @@ pub(super) fn is_member_name(text: &str) -> bool {
         && !text.ends_with('_')
 }
 
+fn is_path(text: &str, max: usize) -> bool {
+    text.is_empty() || (text.len() <= max && text.starts_with('/') && !text.contains('\0'))
+}
+
+/// Returns whether the log can be filtered by this. A word alone has to be a level: the filter itself would take any
+/// other for a target of which everything is logged, and a misspelt level would go unnoticed.
+fn is_filter(text: &str) -> bool {
+    let level = |word: &str| LEVELS.iter().any(|level| word.eq_ignore_ascii_case(level));
+    let plain = |part: &str| match part.rsplit_once('=') {
+        Some((target, word)) => !target.trim().is_empty() && level(word.trim()),
+        None => level(part.trim()),
+    };
+    (1..=MAX_FILTER).contains(&text.len()) && text.split(',').all(plain) && text.parse::<Targets>().is_ok()
+}
+
+/// Returns whether this is a list of at most so many different texts, each of which is accepted.
+fn are_different(value: &Value, most: usize, accepts: impl Fn(&str) -> bool) -> bool {
+    value.as_array().is_some_and(|list| {
+        let texts: BTreeSet<&str> = list.iter().filter_map(Value::as_str).filter(|text| accepts(text)).collect();
+        texts.len() == list.len() && list.len() <= most
+    })
+}
+
 fn are_interfaces(list: &[Value]) -> bool {
     let is_name = |text: &&str| {
         (1..=15).contains(&text.len()) && text.chars().all(|c| !c.is_whitespace() && !c.is_control() && c != '/')
@@ -153,7 +238,8 @@ fn is_requirement(text: &str) -> bool {
     text == "*" || (text.split('.').count() <= 3 && text.split('.').all(number))
 }
 
-fn is_met(requirement: &str, version: &str) -> bool {
+/// Returns whether a version begins with the parts of a requirement.
+pub(crate) fn is_met(requirement: &str, version: &str) -> bool {
     let number = |part: &str| part.parse::<u64>().ok();
     let mut parts = version.split(['.', '-', '+']);
     requirement == "*" || requirement.split('.').all(|part| parts.next().and_then(number) == number(part))

@@ -1,5 +1,6 @@
 //! Puts the layers together.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use config::{Config, ConfigError, Source};
@@ -7,11 +8,12 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use super::check::{Content, Findings, Given, last_text, members};
+use super::keys::{self, KnownClass};
 use super::origin::{Effective, Origin, Problem, Problems, Setting, dotted};
 use super::read;
-use super::schema::{Fabric, Lab, Manifest};
-use super::shape::{self, Shape};
-use crate::class::ClassInfo;
+use super::schema::{Fabric, Instance, Lab, Manifest};
+use super::shape::{Field, Shape};
+use crate::class::{ClassInfo, find_class, version_order};
 
 /// Everything that settings are read from; nothing else is looked at, not even the environment of the process.
 #[derive(Debug, Clone, Default)]
@@ -41,7 +43,7 @@ pub struct Loaded<T> {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Document {
     /// The settings of one node.
-    Manifest(Loaded<Manifest>),
+    Manifest(Box<Loaded<Manifest>>),
     /// Several nodes in one process.
     Lab(Loaded<Lab>),
 }
@@ -58,7 +60,7 @@ impl Document {
         if is_lab {
             Lab::from_layers(layers, classes).map(Self::Lab)
         } else {
-            Manifest::from_layers(layers, classes).map(Self::Manifest)
+            Manifest::from_layers(layers, classes).map(|loaded| Self::Manifest(Box::new(loaded)))
         }
     }
 }
@@ -95,12 +97,12 @@ impl Lab {
         let (mut shapes, mut defaults) = (Vec::new(), Map::new());
         for name in members(&loader.layers.given, &["nodes"]) {
             let (shape, tree) = loader.node(&["nodes", &name], Some(&name));
-            shapes.push((name.clone(), shape));
+            shapes.push(Field::new(&name, "A node.", shape));
             defaults.insert(name, tree);
         }
         let names: Vec<String> = defaults.keys().cloned().collect();
         let defaults = json!({ "fabric": tree_of(&Fabric::default()), "nodes": defaults });
-        loader.merge(&shape::lab(shapes), defaults, |loader, tree| {
+        loader.merge(&keys::lab(shapes), defaults, |loader, tree| {
             for name in &names {
                 loader.check_node(&["nodes", name], tree);
                 let path = path(&["nodes", name, "grasp", "interfaces"]);
@@ -178,8 +180,19 @@ impl<'a> Loader<'a> {
         Self { layers, classes, findings: Findings { problems, ..Findings::default() } }
     }
 
-    fn class(&self, name: &str) -> Option<&'a dyn ClassInfo> {
-        self.classes.iter().copied().find(|class| class.name() == name)
+    /// Returns the class that meets the requirement; if none does, any of that name, so that the rest can be checked.
+    fn class(&self, name: &str, requirement: &str) -> Option<&'a dyn ClassInfo> {
+        find_class(self.classes, name, requirement).or_else(|| find_class(self.classes, name, "*"))
+    }
+
+    /// Returns the names of the classes, each once.
+    fn class_names(&self) -> Vec<String> {
+        let names: BTreeSet<&str> = self.classes.iter().map(|class| class.name()).collect();
+        names.into_iter().map(str::to_owned).collect()
+    }
+
+    fn versions(&self, name: &str) -> Vec<&'static str> {
+        self.classes.iter().filter(|class| class.name() == name).map(|class| class.version()).collect()
     }
 
     /// Returns the keys and the defaults of one node, given the instances that the layers name.
@@ -191,21 +204,37 @@ impl<'a> Loader<'a> {
         let asa = [prefix, &["asa"]].concat();
         let mut shapes = Vec::new();
         for instance in members(&self.layers.given, &asa) {
-            let class = last_text(&self.layers.given, &[&asa[..], &[instance.as_str(), "class"]].concat());
-            let class = class.and_then(|class| self.class(&class));
-            let place = path(&[&asa[..], &[instance.as_str(), "parameters"]].concat());
-            let parameters = class.map(|class| self.class_defaults(class, place));
-            let names = self.classes.iter().map(|class| class.name().to_owned()).collect();
-            let known = class.map(|class| (class.name().to_owned(), class.version().to_owned()));
-            shapes.push((instance.clone(), shape::instance(names, known, parameters.as_ref())));
-            let parameters = parameters.unwrap_or_else(|| json!({}));
-            defaults["asa"][instance.as_str()] = json!({ "version": "*", "enabled": true, "parameters": parameters });
+            let text = |key: &str| last_text(&self.layers.given, &[&asa[..], &[instance.as_str(), key]].concat());
+            let (class, requirement) = (text("class"), text("version").unwrap_or_else(|| "*".to_owned()));
+            let class = class.and_then(|class| self.class(&class, &requirement));
+            let mut own = Instance::new("");
+            let known = class.map(|class| {
+                let place = path(&[&asa[..], &[instance.as_str()]].concat());
+                let parameters = self.class_defaults(class, place, &mut own);
+                let mut versions: Vec<&str> = self.versions(class.name());
+                versions.sort_by_key(|version| version_order(version));
+                KnownClass {
+                    name: class.name().to_owned(),
+                    versions: versions.into_iter().map(str::to_owned).collect(),
+                    roles: class.roles(),
+                    objectives: class.objectives(),
+                    parameters: keys::like(&parameters, &|_| String::new()),
+                }
+            });
+            let mut own = tree_of(&own);
+            if let Some(own) = own.as_object_mut() {
+                // The one key without a default.
+                own.remove("class");
+            }
+            shapes.push(Field::new(&instance, "An instance.", keys::instance(self.class_names(), known)));
+            defaults["asa"][instance.as_str()] = own;
         }
-        (shape::manifest(shapes), defaults)
+        (keys::manifest(shapes), defaults)
     }
 
-    /// Returns the default parameters of a class and notes where they come from.
-    fn class_defaults(&mut self, class: &dyn ClassInfo, place: Vec<String>) -> Value {
+    /// Fills in what an instance at this place has by default from its class, notes where that comes from, and returns
+    /// the parameters.
+    fn class_defaults(&mut self, class: &dyn ClassInfo, place: Vec<String>, own: &mut Instance) -> Value {
         let origin = Origin::ClassDefault(class.name().to_owned());
         let defaults = read::toml_tree(class.defaults()).unwrap_or_else(|reason| {
             let mut problem = Problem::new(origin.clone(), "", "is not TOML");
@@ -213,8 +242,20 @@ impl<'a> Loader<'a> {
             self.findings.problems.push(problem);
             json!({})
         });
-        for leaf in leaves(&defaults) {
-            self.findings.origins.insert([&place[..], &leaf].concat(), origin.clone());
+        let mut note = |below: &[String]| {
+            self.findings.origins.insert([&place[..], below].concat(), origin.clone());
+        };
+        if let Some(role) = class.roles().first() {
+            (*role).clone_into(&mut own.role);
+            note(&path(&["role"]));
+        }
+        if !class.objectives().is_empty() {
+            own.objectives = class.objectives().iter().map(|name| (*name).to_owned()).collect();
+            note(&path(&["objectives"]));
+        }
+        leaves(&defaults).iter().for_each(|leaf| note(&[&path(&["parameters"])[..], leaf].concat()));
+        if let Value::Object(parameters) = &defaults {
+            own.parameters = parameters.clone();
         }
         defaults
     }
@@ -265,7 +306,8 @@ impl<'a> Loader<'a> {
                 self.missing_class(&path);
                 continue;
             };
-            let Some(class) = self.class(class) else { continue };
+            let requirement = instance.get("version").and_then(Value::as_str).unwrap_or("*");
+            let Some(class) = self.class(class, requirement) else { continue };
             path.push("parameters".to_owned());
             for found in class.check(instance.get("parameters").unwrap_or(&Value::Null)) {
                 let mut key = path.clone();
@@ -276,10 +318,13 @@ impl<'a> Loader<'a> {
         }
         let limit = path(&[prefix, &["grasp", "limits", "asas"]].concat());
         let allowed = at(tree, &limit).and_then(Value::as_u64).unwrap_or(u64::MAX);
-        let enabled = instances.values().filter(|one| one.get("enabled") == Some(&Value::Bool(true))).count();
-        if enabled as u64 > allowed {
+        let installed = Some(&Value::from("installed"));
+        let running = instances.values().filter(|one| one.get("state") != installed).count();
+        if running as u64 > allowed {
             let problem = self.problem(&limit, "is too small").with_found(&Value::from(allowed));
-            self.findings.problems.push(problem.with_allowed(format!("at least {enabled}, the enabled instances")));
+            self.findings
+                .problems
+                .push(problem.with_allowed(format!("at least {running}, the instances that are started")));
         }
     }
 

@@ -8,6 +8,8 @@
 //! replaces. All problems are reported together.
 
 mod check;
+mod keys;
+mod keys_grasp;
 mod kind;
 mod load;
 mod origin;
@@ -20,4 +22,9 @@ pub use load::{Document, Loaded, Sources};
 pub use origin::{Effective, Origin, Problem, Problems, Setting};
 pub use parameter::ParameterCheck;
 pub use read::MAX_FILE_SIZE;
-pub use schema::{Fabric, Grasp, Instance, Lab, Limits, Manifest, Node, Substrate};
+pub use schema::{
+    Control, Fabric, Grasp, Instance, Lab, Limits, Log, LogFormat, Manifest, Node, Restart, RestartStrategy, State,
+    Substrate, Supervision,
+};
+
+pub(crate) use kind::is_met;

@@ -1,38 +1,7 @@
-//! The settings as typed values, each with its default and the reason for it.
-//!
-//! The bounds of each key stand in `shape.rs`; a test holds the two together.
-
-use std::collections::BTreeMap;
+//! The settings of the GRASP instance of a node (RFC 8990).
 
 use ipnet::Ipv6Net;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
-
-/// What one node runs: its GRASP instance and its autonomic service agents.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Manifest {
-    /// The node itself.
-    pub node: Node,
-    /// The GRASP instance of the node.
-    pub grasp: Grasp,
-    /// The agents by the name of the instance.
-    pub asa: BTreeMap<String, Instance>,
-}
-
-/// The node itself.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Node {
-    /// The name in logs and in status: 1 to 63 characters of `A-Z a-z 0-9 . _ -`.
-    pub name: String,
-}
-
-impl Default for Node {
-    fn default() -> Self {
-        Self { name: "asa".to_owned() }
-    }
-}
 
 /// Who protects the messages of a node (RFC 8990 section 2.1).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -153,52 +122,6 @@ impl Default for Limits {
             flood_burst: 10,
             seen: 65_536,
         }
-    }
-}
-
-/// One agent to run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Instance {
-    /// The name of the class; the only key without a default.
-    pub class: String,
-    /// The versions of the class that will do: `*`, or the leading parts of a version such as `1` or `1.2`.
-    pub version: String,
-    /// Whether the agent is started.
-    pub enabled: bool,
-    /// The parameters: the defaults of the class with the manifest's own above them.
-    pub parameters: Map<String, Value>,
-}
-
-/// Several nodes in one process, joined by one link of the in-memory fabric.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Lab {
-    /// The link that joins the nodes.
-    pub fabric: Fabric,
-    /// The nodes by name; `node.name` is that name unless the file says otherwise.
-    pub nodes: BTreeMap<String, Manifest>,
-}
-
-/// How the in-memory link treats what passes over it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Fabric {
-    /// The time that everything takes from one node to another, in milliseconds.
-    pub latency_ms: u32,
-    /// The most that is added to the latency at random, in milliseconds.
-    pub jitter_ms: u32,
-    /// The probability that a datagram is lost, 0 to 1.
-    pub loss: f64,
-    /// The probability that a datagram arrives twice, 0 to 1.
-    pub duplicate: f64,
-    /// The probability that a datagram is overtaken by the next, 0 to 1.
-    pub reorder: f64,
-}
-
-impl Default for Fabric {
-    fn default() -> Self {
-        Self { latency_ms: 5, jitter_ms: 0, loss: 0.0, duplicate: 0.0, reorder: 0.0 }
     }
 }
 

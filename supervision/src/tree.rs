@@ -5,7 +5,7 @@ use crate::guard::{Exit, Exited};
 use crate::vitals::{Condition, LastExit, Vitals};
 use crate::{Decision, Probe};
 use actix::prelude::*;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -49,7 +49,7 @@ pub struct Incident {
 }
 
 /// A child as an operator sees it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ChildStatus {
     /// Whom it belongs to: `node` or the name of an instance.
     pub asa: String,

@@ -2,7 +2,7 @@
 
 use crate::fault::FaultPoint;
 use crate::guard::Exit;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -12,7 +12,7 @@ use tokio::time::Instant;
 const MAX_TEXT: usize = 400;
 
 /// What a child is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Condition {
     /// It has not run yet.
@@ -31,17 +31,12 @@ const CONDITIONS: [Condition; 5] =
     [Condition::Starting, Condition::Running, Condition::Pausing, Condition::Hung, Condition::Stopped];
 
 /// How the last life ended.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct LastExit {
     /// What happened, such as the text of a panic.
     pub error: String,
-    /// When, in wall-clock time.
-    #[serde(serialize_with = "seconds")]
-    pub at: SystemTime,
-}
-
-fn seconds<S: serde::Serializer>(at: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_f64(at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64())
+    /// When, in seconds of wall-clock time since 1970.
+    pub at: f64,
 }
 
 #[derive(Default)]
@@ -197,8 +192,9 @@ impl Vitals {
             error.truncate(end);
         }
         let now = self.now();
+        let at = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64();
         let mut record = self.record();
-        record.last_exit = Some(LastExit { error, at: SystemTime::now() });
+        record.last_exit = Some(LastExit { error, at });
         record.failed.get_or_insert(now);
     }
 

@@ -33,7 +33,7 @@ pub use fault::Fault;
 pub use guard::{Exit, Exited};
 pub use mailbox::{Mailbox, WeakMailbox};
 pub use policy::{Decision, Policy, RestartLimits, RestartStrategy};
-pub use supervisor::{Escalated, Lifetime, Placement, Supervisor};
+pub use supervisor::{Escalated, Lifetime, Placement, Supervisor, stand_alone};
 pub use tree::{ChildStatus, Incident, Observer, Tree};
 pub use vitals::{Condition, LastExit, Vitals};
 

@@ -9,7 +9,8 @@ use crate::{Child, Fresh, Probe};
 use actix::prelude::*;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha12Rng;
-use std::sync::Arc;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
@@ -60,6 +61,8 @@ pub struct Supervisor {
     placement: Placement,
     actor: Mailbox<Overseer>,
     orders: UnboundedSender<Order>,
+    /// Everything in the tree that is this supervisor's.
+    ids: Arc<Mutex<Vec<u64>>>,
 }
 
 impl Supervisor {
@@ -76,10 +79,16 @@ impl Supervisor {
         boss: Recipient<Escalated>,
     ) -> Self {
         let args = Args { owner: owner.to_owned(), tree: tree.clone(), strategy, limits, seed, boss: boss.clone() };
-        let failed = Failed { owner: owner.to_owned(), boss }.start().recipient();
-        let (actor, orders, future) = spawn("supervisor", owner, tree, failed, move |_| Overseer::new(args));
+        let asa = owner.to_owned();
+        let failed = Box::new(move |Exited { exit, .. }| {
+            let role = SUPERVISOR.to_owned();
+            boss.do_send(Escalated { owner: asa.clone(), role, exit, blocked: false });
+        });
+        let Guarded { mailbox, orders, future, id } =
+            guarded(owner, SUPERVISOR, tree, failed, move |_| Overseer::new(args));
         actix::spawn(future);
-        Self { owner: owner.to_owned(), tree: tree.clone(), placement, actor, orders }
+        let ids = Arc::new(Mutex::new(vec![id]));
+        Self { owner: owner.to_owned(), tree: tree.clone(), placement, actor: mailbox, orders, ids }
     }
 
     /// Starts a child. Its address is valid at once and over all its lives; `make` gets it and runs on the child's thread.
@@ -92,6 +101,7 @@ impl Supervisor {
         let (tree, actor) = (self.tree.clone(), self.actor.clone());
         let boss = self.actor.recipient();
         let id = tree.next_id();
+        self.ids().push(id);
         let vitals = tree.vitals(&self.owner, role);
         let (sender, receiver) = dev::channel::channel(MAILBOX);
         let (orders, inbox) = unbounded_channel();
@@ -131,8 +141,20 @@ impl Supervisor {
             tokio::time::sleep(LOOK).await;
         };
         let _ = self.orders.send(Order::Stop);
-        self.tree.forget(&self.owner);
+        let ids = std::mem::take(&mut *self.ids());
+        ids.into_iter().for_each(|id| self.tree.remove(id));
         all
+    }
+
+    fn ids(&self) -> std::sync::MutexGuard<'_, Vec<u64>> {
+        self.ids.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The vital signs of the supervisor itself and of its children, in the order in which they were started.
+    #[must_use]
+    pub fn members(&self) -> Vec<Arc<Vitals>> {
+        let ids = self.ids().clone();
+        ids.into_iter().filter_map(|id| self.tree.get(id)).collect()
     }
 
     /// The tree that the children are part of.
@@ -148,40 +170,72 @@ impl Supervisor {
     }
 }
 
+/// What supervisors are called among their children.
+const SUPERVISOR: &str = "supervisor";
+
 /// A guarded actor on this thread whose guard is yet to be spawned.
-fn spawn<A: Child>(
-    role: &str,
+struct Guarded<A: Actor> {
+    id: u64,
+    mailbox: Mailbox<A>,
+    orders: UnboundedSender<Order>,
+    future: Pin<Box<dyn Future<Output = ()>>>,
+}
+
+fn guarded<A: Child>(
     owner: &str,
+    role: &str,
     tree: &Tree,
-    boss: Recipient<Exited>,
+    tell: Box<dyn FnMut(Exited)>,
     make: impl FnOnce(Mailbox<A>) -> A,
-) -> (Mailbox<A>, UnboundedSender<Order>, impl Future<Output = ()> + 'static) {
+) -> Guarded<A> {
     let id = tree.next_id();
     let vitals = tree.vitals(owner, role);
     let (sender, receiver) = dev::channel::channel(MAILBOX);
     let (orders, inbox) = unbounded_channel();
+    let boss = Tell { orders: Some(orders.clone()), tell }.start().recipient();
     let mailbox = Mailbox::new(Addr::new(sender), vitals.clone());
     tree.insert(id, vitals.clone(), Some((mailbox.recipient(), boss.clone())));
     let future = Context::with_receiver(receiver).into_future(make(mailbox.clone()));
-    (mailbox, orders, guard(id, vitals, future, inbox, boss))
+    Guarded { id, mailbox, orders, future: Box::pin(guard(id, vitals, future, inbox, boss)) }
 }
 
-/// Turns the end of a supervisor into an escalation.
-struct Failed {
-    owner: String,
-    boss: Recipient<Escalated>,
+/// Starts an actor that nobody restarts, such as the root of everything: `on_exit` hears how it ended. It is watched like any
+/// child, and lives until the last address of it goes or it ends.
+pub fn stand_alone<A: Child>(
+    owner: &str,
+    role: &str,
+    tree: &Tree,
+    mut on_exit: impl FnMut(Exit) + 'static,
+    make: impl FnOnce(Mailbox<A>) -> A,
+) -> Mailbox<A> {
+    let tree_too = tree.clone();
+    let tell = Box::new(move |Exited { id, exit, .. }| {
+        tree_too.remove(id);
+        on_exit(exit);
+    });
+    let Guarded { mailbox, future, .. } = guarded(owner, role, tree, tell, make);
+    actix::spawn(future);
+    mailbox
 }
 
-impl Actor for Failed {
+/// Tells of an end to whoever is no actor, and orders nothing ever: the guard of a child that has ended ends with it.
+struct Tell {
+    orders: Option<UnboundedSender<Order>>,
+    tell: Box<dyn FnMut(Exited)>,
+}
+
+impl Actor for Tell {
     type Context = Context<Self>;
 }
 
-impl Handler<Exited> for Failed {
+impl Handler<Exited> for Tell {
     type Result = ();
 
-    fn handle(&mut self, Exited { exit, .. }: Exited, _: &mut Context<Self>) {
-        let (owner, role) = (self.owner.clone(), "supervisor".to_owned());
-        self.boss.do_send(Escalated { owner, role, exit, blocked: false });
+    fn handle(&mut self, exited: Exited, _: &mut Context<Self>) {
+        if exited.exit != Exit::Hung {
+            self.orders = None;
+        }
+        (self.tell)(exited);
     }
 }
 

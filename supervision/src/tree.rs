@@ -124,13 +124,8 @@ impl Tree {
         drop(removed);
     }
 
-    /// Forgets everything that belongs to an owner.
-    pub fn forget(&self, owner: &str) {
-        let ids: Vec<u64> = {
-            let entries = self.entries();
-            entries.iter().filter(|(_, entry)| entry.vitals.owner() == owner).map(|(id, _)| *id).collect()
-        };
-        ids.into_iter().for_each(|id| self.remove(id));
+    pub(crate) fn get(&self, id: u64) -> Option<Arc<Vitals>> {
+        self.entries().get(&id).map(|entry| entry.vitals.clone())
     }
 
     pub(crate) fn observe(&self, incident: &Incident) {
@@ -175,11 +170,11 @@ impl Tree {
             .collect()
     }
 
-    /// The vital signs of a child.
+    /// The vital signs of a child; of several with these names, those of the one started last.
     #[must_use]
     pub fn find(&self, owner: &str, role: &str) -> Option<Arc<Vitals>> {
         let entries = self.entries();
-        let mut all = entries.values().map(|entry| &entry.vitals);
+        let mut all = entries.values().rev().map(|entry| &entry.vitals);
         all.find(|vitals| vitals.owner() == owner && vitals.role() == role).cloned()
     }
 
@@ -194,7 +189,7 @@ impl Tree {
     pub fn nudge(&self, owner: &str, role: &str) -> bool {
         let probe = {
             let entries = self.entries();
-            let mut all = entries.values().filter(|e| e.vitals.owner() == owner && e.vitals.role() == role);
+            let mut all = entries.values().rev().filter(|e| e.vitals.owner() == owner && e.vitals.role() == role);
             all.find_map(|entry| entry.watched.as_ref().map(|(probe, _)| probe.clone()))
         };
         probe.is_some_and(|probe| {

@@ -1,11 +1,18 @@
 //! What the author of an autonomic service agent writes about its class.
 
 use crate::event::Events;
-use crate::manifest::{Problem, is_met};
-use crate::roles::Stop;
+use crate::manifest::{self, Problem, is_met};
+use crate::roles::{Control, Mode, Outstanding, Role};
 use actix::Recipient;
 use futures_util::future::LocalBoxFuture;
 use grasp::{Asa, Grasp};
+use serde_json::Value;
+use std::cell::RefCell;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+use supervision::{Lifetime, Mailbox, Supervisor};
+use tokio::sync::Semaphore;
 
 /// Describes one class of autonomic service agent that a binary carries.
 ///
@@ -69,51 +76,119 @@ pub(crate) fn version_order(version: &str) -> (Vec<u64>, bool, &str) {
 
 /// A class that can be brought to life.
 pub trait Class: ClassInfo {
-    /// Registers an instance with GRASP and starts its roles.
+    /// Registers an instance with GRASP and starts its roles, in the order in which they depend on each other: pool,
+    /// delegator, negotiator, flooder.
     ///
-    /// `parameters` have passed [`ClassInfo::check`]. The future ends when everything is registered and listens; its
-    /// error is that of the call that failed.
-    fn assemble(
-        &self,
-        site: Site,
-        parameters: &serde_json::Value,
-    ) -> LocalBoxFuture<'static, Result<Agent, grasp::Error>>;
+    /// The parameters of the mandate have passed [`ClassInfo::check`]. The future ends when everything is registered; its
+    /// error is that of the call that failed, and what was started until then is stopped by the caller.
+    fn assemble(&self, site: Site) -> LocalBoxFuture<'static, Result<Agent, grasp::Error>>;
 }
 
-/// Where an instance lives.
+/// The operator's order to an instance (RFC 9222 section 7.2): what to be, with which parameters, in charge of what.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Mandate {
+    /// Name of the instance, unique in the node.
+    pub instance: String,
+    /// What the manifest says about it.
+    pub settings: manifest::Instance,
+    /// Where it keeps its state; `None` if it keeps none.
+    pub state_directory: Option<PathBuf>,
+}
+
+impl Mandate {
+    /// The parameters as a class wants them.
+    ///
+    /// # Errors
+    ///
+    /// `#03` if they are not those of the class: they have been checked, so this tells of a defect, not of a bad manifest.
+    pub fn parameters<T: serde::de::DeserializeOwned>(&self) -> Result<T, grasp::Error> {
+        serde_json::from_value(Value::Object(self.settings.parameters.clone()))
+            .map_err(|error| grasp::Error::new(grasp::ErrorCode::Unspecified, format!("unusable parameters: {error}")))
+    }
+}
+
+/// Where an instance lives, and what it starts its roles with.
 #[derive(Clone)]
 pub struct Site {
     /// The node.
     pub grasp: Grasp,
-    /// Name of the instance, unique in the node.
-    pub instance: String,
+    /// What it is to be.
+    pub mandate: Arc<Mandate>,
     /// Takes what it has to tell.
     pub events: Events,
+    /// Whether it is to work now; roles begin so and follow it.
+    pub mode: Mode,
+    /// For everything random in the instance.
+    pub seed: [u8; 32],
+    /// Lets one incarnation at a time use the instance's store.
+    pub store: Arc<Semaphore>,
+    /// The name that this incarnation registers with GRASP.
+    pub(crate) registered: String,
+    pub(crate) supervisor: Supervisor,
+    pub(crate) roles: Rc<RefCell<Vec<RoleHandle>>>,
 }
 
-/// A running instance; its registrations vanish with it.
+/// What the root of a node asks of a role.
+#[derive(Clone)]
+pub(crate) struct RoleHandle {
+    pub(crate) control: Recipient<Control>,
+    pub(crate) load: Recipient<Outstanding>,
+}
+
+impl Site {
+    /// Name of the instance.
+    #[must_use]
+    pub fn instance(&self) -> &str {
+        &self.mandate.instance
+    }
+
+    /// Registers the instance with GRASP. The name differs from one incarnation to the next, so that a new one can stand
+    /// beside the old one (RFC 8991 section 2.3.3).
+    ///
+    /// # Errors
+    ///
+    /// `#04` registry full.
+    pub async fn register(&self) -> Result<Asa, grasp::Error> {
+        self.grasp.register_asa(&self.registered).await
+    }
+
+    /// Starts a role under guard; its address stays valid over restarts. `make` runs on the instance's thread.
+    pub fn role<A: Role>(&self, name: &str, make: impl FnOnce(Mailbox<A>) -> A + Send + 'static) -> Mailbox<A> {
+        let role = self.supervisor.child(name, Lifetime::Permanent, make);
+        let handle = RoleHandle { control: role.recipient(), load: role.recipient() };
+        self.roles.borrow_mut().push(handle);
+        role
+    }
+}
+
+/// A running instance: what it is registered as, and what it says about itself.
 pub struct Agent {
-    asa: Asa,
-    roles: Vec<Recipient<Stop>>,
+    pub(crate) asa: Asa,
+    pub(crate) description: Description,
+}
+
+/// What an instance says about itself beyond its mandate (RFC 9222 section 7.2.3).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Description {
+    /// The objectives that it takes part in.
+    pub objectives: Vec<String>,
+    /// What it measures.
+    pub metrics: Vec<String>,
+    /// What it can be told to do.
+    pub actions: Vec<String>,
 }
 
 impl Agent {
-    /// An instance made of these roles, which are stopped in reverse order.
+    /// An instance registered so.
     #[must_use]
-    pub fn new(asa: Asa, roles: Vec<Recipient<Stop>>) -> Self {
-        Self { asa, roles }
+    pub fn new(asa: Asa) -> Self {
+        Self { asa, description: Description::default() }
     }
 
-    /// What the instance is registered as.
+    /// Adds what it says about itself.
     #[must_use]
-    pub fn asa(&self) -> &Asa {
-        &self.asa
-    }
-
-    /// Ends the roles; their open sessions are declined.
-    pub fn stop(&self) {
-        for role in self.roles.iter().rev() {
-            role.do_send(Stop);
-        }
+    pub fn described(mut self, description: Description) -> Self {
+        self.description = description;
+        self
     }
 }

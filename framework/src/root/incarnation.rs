@@ -1,0 +1,220 @@
+//! One incarnation of an instance: built from its mandate, proven healthy, drained, taken down.
+
+use crate::class::{Class, Description, Mandate, RoleHandle, Site};
+use crate::event::Events;
+use crate::manifest::{Restart, RestartStrategy as Named};
+use crate::roles::{Control, Load, Mode, Outstanding};
+use actix::{Arbiter, Recipient};
+use grasp::{Asa, Grasp};
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+use supervision::{Condition, Escalated, Placement, RestartLimits, RestartStrategy, Supervisor, Tree};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout};
+
+/// How long a role may take to answer the root.
+const ANSWER: Duration = Duration::from_secs(1);
+/// Pause between two looks at what is in hand or healthy.
+const LOOK: Duration = Duration::from_millis(20);
+/// How long all roles have to serve without a fault before an incarnation counts as healthy, at least.
+const PROBATION: Duration = Duration::from_millis(500);
+
+/// What incarnations are built with.
+#[derive(Clone)]
+pub(super) struct Kit {
+    pub(super) grasp: Grasp,
+    pub(super) tree: Tree,
+    pub(super) events: Events,
+    /// Every incarnation has a thread of its own.
+    pub(super) threads: bool,
+    pub(super) boss: Recipient<Escalated>,
+}
+
+/// What one incarnation is built from.
+pub(super) struct Blueprint {
+    pub(super) class: &'static dyn Class,
+    pub(super) mandate: Arc<Mandate>,
+    /// Counts up over all incarnations of an instance.
+    pub(super) number: u64,
+    pub(super) active: bool,
+    pub(super) seed: [u8; 32],
+    pub(super) store: Arc<Semaphore>,
+}
+
+/// A running incarnation.
+pub(super) struct Incarnation {
+    pub(super) class: &'static dyn Class,
+    pub(super) mandate: Arc<Mandate>,
+    pub(super) number: u64,
+    pub(super) registered: String,
+    pub(super) description: Description,
+    pub(super) mode: Mode,
+    asa: Asa,
+    grasp: Grasp,
+    supervisor: Supervisor,
+    arbiter: Option<Arbiter>,
+    roles: Vec<RoleHandle>,
+}
+
+/// The limits that a manifest sets.
+pub(super) fn limits(restart: &Restart) -> (RestartStrategy, RestartLimits) {
+    let millis = |ms: u32| Duration::from_millis(ms.into());
+    let strategy = match restart.strategy {
+        Named::OneForOne => RestartStrategy::OneForOne,
+        Named::RestForOne => RestartStrategy::RestForOne,
+        Named::OneForAll => RestartStrategy::OneForAll,
+    };
+    let limits = RestartLimits {
+        restarts: restart.restarts,
+        within: millis(restart.within_ms),
+        first_pause: millis(restart.first_pause_ms),
+        longest_pause: millis(restart.longest_pause_ms),
+        jitter: f64::from(restart.jitter_percent) / 100.0,
+    };
+    (strategy, limits)
+}
+
+impl Kit {
+    /// Builds an incarnation; what has been started is stopped again if the class cannot assemble it.
+    pub(super) async fn build(&self, blueprint: Blueprint) -> Result<Incarnation, grasp::Error> {
+        let Blueprint { class, mandate, number, active, seed, store } = blueprint;
+        let arbiter = self.threads.then(Arbiter::new);
+        let placement = arbiter.as_ref().map_or(Placement::Here, |arbiter| Placement::Arbiter(arbiter.handle()));
+        let restart = limits(&mandate.settings.restart);
+        let supervisor =
+            Supervisor::start(&mandate.instance, &self.tree, placement, restart, seed, self.boss.clone());
+        let mode = Mode::new(active);
+        let roles = Rc::new(RefCell::new(Vec::new()));
+        let registered = if number == 1 { mandate.instance.clone() } else { format!("{}#{number}", mandate.instance) };
+        let site = Site {
+            grasp: self.grasp.clone(),
+            mandate: mandate.clone(),
+            events: self.events.clone(),
+            mode: mode.clone(),
+            seed,
+            store,
+            registered: registered.clone(),
+            supervisor: supervisor.clone(),
+            roles: roles.clone(),
+        };
+        let assembled = class.assemble(site).await;
+        match assembled {
+            Ok(agent) => {
+                let (asa, description, roles) = (agent.asa, agent.description, roles.take());
+                let grasp = self.grasp.clone();
+                Ok(Incarnation {
+                    class,
+                    mandate,
+                    number,
+                    registered,
+                    description,
+                    mode,
+                    asa,
+                    grasp,
+                    supervisor,
+                    arbiter,
+                    roles,
+                })
+            }
+            Err(error) => {
+                supervisor.stop(ANSWER).await;
+                if let Some(arbiter) = arbiter {
+                    arbiter.stop();
+                }
+                Err(error)
+            }
+        }
+    }
+}
+
+impl Incarnation {
+    /// Sets it up or down; roles that are being restarted learn of it when they begin.
+    pub(super) fn set_active(&self, active: bool) {
+        self.mode.set(active);
+        let control = if active { Control::Activate } else { Control::Deactivate };
+        // Dependants are set down first and set up last.
+        let tell = |role: &RoleHandle| role.control.do_send(control);
+        if active { self.roles.iter().for_each(tell) } else { self.roles.iter().rev().for_each(tell) }
+    }
+
+    /// What it has in hand, as far as its roles answer.
+    pub(super) fn load(&self) -> impl Future<Output = Load> + 'static {
+        let roles = self.roles.clone();
+        async move {
+            let asked = roles.iter().map(|role| timeout(ANSWER, role.load.send(Outstanding)));
+            let answers = futures_util::future::join_all(asked).await;
+            let all = answers.into_iter().filter_map(|answer| answer.ok()?.ok());
+            all.fold(Load::default(), |sum, load| Load {
+                busy: sum.busy + load.busy,
+                promises: sum.promises + load.promises,
+            })
+        }
+    }
+
+    /// Waits until it has served for a while without a fault.
+    ///
+    /// # Errors
+    ///
+    /// What was wrong, at once if it has failed and after `limit` if it is not ready.
+    pub(super) async fn prove(&self, limit: Duration) -> Result<(), String> {
+        let begun = Instant::now();
+        let probation = PROBATION.min(limit / 2);
+        let mut healthy_since = None;
+        loop {
+            let members = self.supervisor.members();
+            if let Some(failed) = members.iter().find(|vitals| vitals.restarts() > 0 || vitals.last_exit().is_some()) {
+                let error = failed.last_exit().map(|exit| exit.error).unwrap_or_default();
+                return Err(format!("{} {error}", failed.role()));
+            }
+            let waiting = members.iter().find(|vitals| vitals.condition() != Condition::Running);
+            match waiting {
+                None if !members.is_empty() => {
+                    let since = *healthy_since.get_or_insert_with(Instant::now);
+                    if since.elapsed() >= probation {
+                        break;
+                    }
+                }
+                Some(_) | None => healthy_since = None,
+            }
+            if begun.elapsed() >= limit {
+                let who = waiting.map_or("nobody", |vitals| vitals.role());
+                return Err(format!("{who} was not ready within {} ms", limit.as_millis()));
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        // Running is one thing, answering another.
+        let asked = self.roles.iter().map(|role| timeout(ANSWER, role.load.send(Outstanding)));
+        let answers = futures_util::future::join_all(asked).await;
+        if answers.iter().all(|answer| matches!(answer, Ok(Ok(_)))) { Ok(()) } else { Err("a role does not answer".into()) }
+    }
+
+    /// Waits until nothing is in hand or `limit` is over; returns what is left.
+    pub(super) async fn drain(&self, limit: Duration) -> usize {
+        let begun = Instant::now();
+        loop {
+            let busy = self.load().await.busy;
+            if busy == 0 || begun.elapsed() >= limit {
+                return busy;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// Ends it: open sessions are declined, the registration goes, the roles and their thread end. Of a blocked thread only the
+    /// handle goes.
+    pub(super) async fn take_down(self, blocked: bool) {
+        if !blocked {
+            for role in self.roles.iter().rev() {
+                let _ = timeout(ANSWER, role.control.send(Control::Stop)).await;
+            }
+        }
+        // Not left to the last handle: one on a blocked thread would never go.
+        let _ = self.grasp.deregister_asa(self.asa.handle(), &self.registered).await;
+        self.supervisor.stop(if blocked { Duration::ZERO } else { ANSWER }).await;
+        if let Some(arbiter) = self.arbiter.filter(|_| !blocked) {
+            arbiter.stop();
+        }
+    }
+}

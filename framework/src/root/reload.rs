@@ -1,0 +1,163 @@
+//! Applies a changed manifest to the running node: all of it is checked before anything is touched.
+
+use super::plan::plan;
+use super::{Bring, Execute, Root, Work, instance};
+use crate::control::{Change, ChangeKind, Command, Failure, FailureCode, Plan};
+use crate::lifecycle::{Phase, way};
+use crate::manifest::{Loaded, Manifest};
+use actix::prelude::*;
+use std::sync::Arc;
+
+impl Root {
+    /// Reads the manifest again; shows or applies what has changed.
+    pub(super) fn reload(&mut self, only_plan: bool, ctx: &mut Context<Self>) -> Work<Plan> {
+        let Some(reread) = self.args.reread.clone() else {
+            let failure = Failure::new(FailureCode::Refused, "this node was not started from a manifest");
+            return Box::pin(actix::fut::ready(Err(failure)));
+        };
+        if self.stopping {
+            return Box::pin(actix::fut::ready(Err(Failure::new(FailureCode::Refused, "the node is stopping"))));
+        }
+        let address = ctx.address();
+        // Files are read off this thread.
+        let read = tokio::task::spawn_blocking(move || reread());
+        Box::pin(read.into_actor(self).then(move |read, root: &mut Self, _| {
+            let loaded = match read {
+                Ok(Ok(loaded)) => Arc::new(loaded),
+                Ok(Err(problems)) => {
+                    let message = format!("the manifest is refused and nothing has changed:\n{problems}");
+                    let refused: Work<Plan> = Box::pin(actix::fut::ready(Err(Failure::new(FailureCode::Refused, message))));
+                    return refused;
+                }
+                Err(error) => {
+                    let failure = Failure::new(FailureCode::Failed, format!("cannot read the manifest: {error}"));
+                    return Box::pin(actix::fut::ready(Err(failure)));
+                }
+            };
+            let changes = plan(root.manifest(), &loaded.manifest);
+            if only_plan {
+                return Box::pin(actix::fut::ready(Ok(Plan { applied: false, changes })));
+            }
+            root.apply(&loaded, changes, address)
+        }))
+    }
+
+    /// One instance after the other; what fails is noted and does not keep the others from changing.
+    fn apply(&mut self, loaded: &Arc<Loaded<Manifest>>, changes: Vec<Change>, address: Addr<Self>) -> Work<Plan> {
+        let before = self.loaded.clone();
+        self.loaded = loaded.clone();
+        if before.manifest.log.level != loaded.manifest.log.level
+            && let Err(failure) = self.log_level(Some(&loaded.manifest.log.level))
+        {
+            tracing::warn!(%failure, "cannot change the log level");
+        }
+        let applied = async move {
+            let mut done = Vec::new();
+            for mut change in changes {
+                if change.what != "node" || !matches!(change.kind, ChangeKind::Changes | ChangeKind::NextStart) {
+                    let adapted = address.send(Adapt { instance: change.what.clone(), kind: change.kind }).await;
+                    change.error = adapted.unwrap_or_else(|_| Err(super::gone())).err().map(|failure| failure.message);
+                }
+                done.push(change);
+            }
+            Plan { applied: true, changes: done }
+        };
+        Box::pin(applied.into_actor(self).map(|plan, _, _| {
+            let changes = plan.changes.len();
+            let failed = plan.changes.iter().filter(|change| change.error.is_some()).count();
+            tracing::info!(changes, failed, "the manifest has been applied");
+            Ok(plan)
+        }))
+    }
+}
+
+/// Makes one instance what the manifest says now.
+#[derive(Message)]
+#[rtype(result = "Result<(), Failure>")]
+struct Adapt {
+    instance: String,
+    kind: ChangeKind,
+}
+
+impl Handler<Adapt> for Root {
+    type Result = ResponseActFuture<Self, Result<(), Failure>>;
+
+    fn handle(&mut self, Adapt { instance: name, kind }: Adapt, ctx: &mut Context<Self>) -> Self::Result {
+        let address = ctx.address();
+        match kind {
+            ChangeKind::NextStart => Box::pin(actix::fut::ready(Ok(()))),
+            ChangeKind::Starts => {
+                self.enter(&name);
+                let brought = async move { address.send(Bring { instance: name }).await.unwrap_or_else(|_| Err(super::gone())) };
+                Box::pin(brought.into_actor(self))
+            }
+            ChangeKind::Stops => {
+                let phase = self.instances.get(&name).map_or(Phase::Undeployed, |instance| instance.phase);
+                let moves = way(phase, Phase::Undeployed);
+                let known = name.clone();
+                let stopped = async move {
+                    for step in moves {
+                        // What it has promised stays promised; it only does not run here any more.
+                        let command = Command::Move { step, instance: name.clone(), force: true, purge: false };
+                        address.send(Execute(command)).await.unwrap_or_else(|_| Err(super::gone()))?;
+                    }
+                    Ok(())
+                };
+                Box::pin(stopped.into_actor(self).map(move |result, root: &mut Self, _| {
+                    if result.is_ok() {
+                        root.instances.remove(&known);
+                    }
+                    result
+                }))
+            }
+            ChangeKind::Changes | ChangeKind::Restarts => self.adapt(&name, kind, ctx),
+        }
+    }
+}
+
+impl Root {
+    fn adapt(
+        &mut self,
+        name: &str,
+        kind: ChangeKind,
+        ctx: &mut Context<Self>,
+    ) -> ResponseActFuture<Self, Result<(), Failure>> {
+        let Some(mandate) = instance::mandate(self.manifest(), name) else {
+            return Box::pin(actix::fut::ready(Ok(())));
+        };
+        let mandate = Arc::new(mandate);
+        let found = self.class(&mandate.settings.class, &mandate.settings.version);
+        let prepared = found.and_then(|class| {
+            let instance = self.instance(name)?;
+            instance.wanted = mandate.settings.state.into();
+            Ok((class, instance.current.is_some()))
+        });
+        let (class, runs) = match prepared {
+            Ok(prepared) => prepared,
+            Err(failure) => return Box::pin(actix::fut::ready(Err(failure))),
+        };
+        let (address, known) = (ctx.address(), name.to_owned());
+        let bring = move |_: &mut Self| {
+            async move { address.send(Bring { instance: known }).await.unwrap_or_else(|_| Err(super::gone())) }
+        };
+        if runs && kind == ChangeKind::Restarts {
+            let replaced = self.succeed(name, class, mandate, ctx);
+            return Box::pin(replaced.then(move |replaced, root: &mut Self, _| {
+                let brought = bring(root);
+                async move {
+                    replaced?;
+                    brought.await
+                }
+                .into_actor(root)
+            }));
+        }
+        if let Some(instance) = self.instances.get_mut(name) {
+            instance.mandate = mandate;
+            if !runs {
+                instance.class = instance.class.and(Some(class));
+            }
+        }
+        let brought = bring(self);
+        Box::pin(brought.into_actor(self))
+    }
+}

@@ -1,0 +1,75 @@
+//! The directory where an instance keeps its state: made when it is instantiated, removed when it is purged.
+
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+
+/// Tells that a directory belongs to an instance, so that nothing else is ever purged.
+const MARK: &str = ".asa-instance";
+
+/// Makes the directory, readable by nobody else, and marks it.
+pub(super) fn make(directory: &Path, instance: &str) -> io::Result<()> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+    let mark = directory.join(MARK);
+    match std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&mark) {
+        Ok(mut file) => writeln!(file, "{instance}"),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => check(directory, instance),
+        Err(error) => Err(error),
+    }
+}
+
+fn check(directory: &Path, instance: &str) -> io::Result<()> {
+    let owner = std::fs::read_to_string(directory.join(MARK))?;
+    if owner.trim_end() == instance {
+        return Ok(());
+    }
+    Err(io::Error::other(format!("{} belongs to the instance {:?}", directory.display(), owner.trim_end())))
+}
+
+/// Removes the directory with everything in it, if it is the instance's; returns what was there.
+pub(super) fn purge(directory: &Path, instance: &str) -> io::Result<Vec<String>> {
+    let entries = match std::fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let unmarked = |error: io::Error| match error.kind() {
+        ErrorKind::NotFound => {
+            io::Error::other(format!("{} was not made for an instance: it has no file {MARK}", directory.display()))
+        }
+        _ => error,
+    };
+    check(directory, instance).map_err(unmarked)?;
+    let mut removed = Vec::new();
+    for entry in entries {
+        removed.push(entry?.path().display().to_string());
+    }
+    removed.sort();
+    std::fs::remove_dir_all(directory)?;
+    Ok(removed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    /// ASA-L-09
+    #[test]
+    fn only_what_was_made_for_the_instance_is_purged() {
+        let base = std::env::temp_dir().join(format!("asa-state-{}", std::process::id()));
+        let directory = base.join("one");
+        make(&directory, "one").unwrap();
+        make(&directory, "one").unwrap();
+        assert_eq!(std::fs::metadata(&directory).unwrap().permissions().mode() & 0o777, 0o700);
+        std::fs::write(directory.join("store"), "secret").unwrap();
+        assert!(make(&directory, "two").unwrap_err().to_string().contains("belongs to the instance \"one\""));
+        assert!(purge(&directory, "two").is_err());
+        assert_eq!(purge(&directory, "one").unwrap().len(), 2);
+        assert!(!directory.exists());
+        std::fs::create_dir_all(base.join("precious")).unwrap();
+        assert!(purge(&base.join("precious"), "one").unwrap_err().to_string().contains("was not made for an instance"));
+        assert!(base.join("precious").exists());
+        std::fs::remove_dir_all(base).unwrap();
+    }
+}

@@ -85,7 +85,7 @@ fn restarts(when_given_up: &str) -> Vec<Field> {
         "Restarts within the time below before {when_given_up}. More would only hide a fault; 0 never restarts."
     );
     vec![
-        Field::new("restarts", &about, integer(0, 1000)),
+        Field::new("restarts", about, integer(0, 1000)),
         Field::new("within_ms", "The time over which restarts are counted, in milliseconds.", integer(1000, DAY_MS)),
         Field::new(
             "first_pause_ms",
@@ -250,7 +250,7 @@ fn like_below(defaults: &Value, about: &dyn Fn(&[String]) -> String, path: &mut 
         path.push(name.clone());
         let free = value.as_object().is_some_and(serde_json::Map::is_empty);
         let shape = if free { Shape::Leaf(Kind::Like(value.clone())) } else { like_below(value, about, path) };
-        fields.push(Field::new(name, &about(path), shape));
+        fields.push(Field::new(name.clone(), about(path), shape));
         path.pop();
     }
     Shape::Table(fields)
@@ -276,7 +276,7 @@ mod tests {
                         field.about.len() > 10 && field.about.starts_with(char::is_uppercase),
                         "{path}: undescribed"
                     );
-                    agree(&field.shape, &defaults[&field.name], &path);
+                    agree(&field.shape, &defaults[field.name.as_ref()], &path);
                 }
             }
         }

@@ -225,8 +225,13 @@ fn tree_at<'a>(given: &'a Given, path: &[&str]) -> Option<&'a Node> {
     above.then(|| rest.iter().try_fold(tree, |node, key| node.get(key))).flatten()
 }
 
-/// Returns a guess at which of the known names was meant.
-pub(super) fn nearest(name: &str, known: &mut dyn Iterator<Item = &str>) -> Option<String> {
+/// Returns a guess at which of these names was meant, as a question.
+#[must_use]
+pub fn did_you_mean(name: &str, known: &[&str]) -> Option<String> {
+    nearest(name, &mut known.iter().copied())
+}
+
+fn nearest(name: &str, known: &mut dyn Iterator<Item = &str>) -> Option<String> {
     if name.len() > MAX_HINT {
         return None;
     }

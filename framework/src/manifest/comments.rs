@@ -2,25 +2,41 @@
 
 use std::collections::BTreeMap;
 
-use super::tree::{self, Node};
+use super::tree::{self, Node, Place};
 
-/// Returns what says of each key, by its path, what the comment above it says.
+/// Where each key stands, by its path, and what the comment above it says.
 ///
 /// A comment holds for the key below it and for those that follow without an empty line or a comment in between.
-pub(super) fn of(text: &str) -> impl Fn(&[String]) -> String {
-    let mut found = BTreeMap::new();
-    if let Ok(tree) = tree::parse(text) {
-        let lines: Vec<&str> = text.lines().collect();
-        collect(&tree, &lines, &mut Vec::new(), &mut found);
+#[derive(Debug, Default)]
+pub(super) struct Comments(BTreeMap<Vec<String>, (Place, String)>);
+
+impl Comments {
+    /// Reads the comments of a text; one that is not TOML has none.
+    pub(super) fn of(text: &str) -> Self {
+        let mut found = BTreeMap::new();
+        if let Ok(tree) = tree::parse(text) {
+            let lines: Vec<&str> = text.lines().collect();
+            collect(&tree, &lines, &mut Vec::new(), &mut found);
+        }
+        Self(found)
     }
-    move |path| found.get(path).cloned().unwrap_or_default()
+
+    /// Returns what the comment says of this key, empty if there is none.
+    pub(super) fn about(&self, path: &[String]) -> String {
+        self.0.get(path).map(|(_, about)| about.clone()).unwrap_or_default()
+    }
+
+    /// Returns where the key stands, to sort by.
+    pub(super) fn order(&self, path: &[String]) -> Option<(usize, usize)> {
+        self.0.get(path).map(|(place, _)| (place.line, place.column))
+    }
 }
 
-fn collect(node: &Node, lines: &[&str], path: &mut Vec<String>, found: &mut BTreeMap<Vec<String>, String>) {
+fn collect(node: &Node, lines: &[&str], path: &mut Vec<String>, found: &mut BTreeMap<Vec<String>, (Place, String)>) {
     for (key, (place, inner)) in node.table().into_iter().flatten() {
         path.push(key.clone());
         if let Some(place) = place {
-            found.insert(path.clone(), above(lines, place.line));
+            found.insert(path.clone(), (*place, above(lines, place.line)));
         }
         collect(inner, lines, path, found);
         path.pop();
@@ -47,8 +63,8 @@ mod tests {
 
     #[test]
     fn a_comment_describes_the_keys_below_it() {
-        let about = of("# One,\n# the first.\na = 1\nb = 2\n\nc = 3\n# A table.\n[d]\n# Four.\ne = 4\n");
-        let of = |path: &[&str]| about(&path.iter().map(|key| (*key).to_owned()).collect::<Vec<_>>());
+        let comments = Comments::of("# One,\n# the first.\na = 1\nb = 2\n\nc = 3\n# A table.\n[d]\n# Four.\ne = 4\n");
+        let of = |path: &[&str]| comments.about(&path.iter().map(|key| (*key).to_owned()).collect::<Vec<_>>());
         assert_eq!([of(&["a"]), of(&["b"])], ["One, the first.", "One, the first."]);
         assert_eq!([of(&["c"]), of(&["d"]), of(&["d", "e"])], ["", "A table.", "Four."]);
     }

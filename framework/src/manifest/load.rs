@@ -7,14 +7,13 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use super::check::{Findings, last_text, members};
-use super::comments;
 use super::keys::{self, KnownClass};
 use super::origin::{Effective, Origin, Problem, Problems, Setting, dotted};
 use super::schema::{Fabric, Instance, Lab, Manifest};
 use super::shape::{Field, Shape};
 use super::sources::{Layers, Sources};
 use super::tree;
-use crate::class::{ClassInfo, find_class, version_order};
+use crate::class::{ClassInfo, find_class};
 
 /// The most instances of a node, and nodes of a lab: as many as `grasp.limits.asas` can allow.
 const MAX_MEMBERS: usize = 10_000;
@@ -160,23 +159,10 @@ impl<'a> Loader<'a> {
             let known = class.map(|class| {
                 let place = path(&[&asa[..], &[instance.as_str()]].concat());
                 let parameters = self.class_defaults(class, place, &mut own);
-                let mut versions: Vec<&str> = self.versions(class.name());
-                versions.sort_by_key(|version| version_order(version));
-                KnownClass {
-                    name: class.name().to_owned(),
-                    versions: versions.into_iter().map(str::to_owned).collect(),
-                    roles: class.roles(),
-                    objectives: class.objectives(),
-                    parameters: keys::like(&parameters, &comments::of(class.defaults())),
-                }
+                KnownClass::new(class, self.versions(class.name()), &parameters)
             });
-            let mut own = tree_of(&own);
-            if let Some(own) = own.as_object_mut() {
-                // The one key without a default.
-                own.remove("class");
-            }
             shapes.push(Field::new(instance.clone(), "An instance.", keys::instance(self.class_names(), known)));
-            defaults["asa"][instance.as_str()] = own;
+            defaults["asa"][instance.as_str()] = instance_tree(&own);
         }
         Ok((keys::manifest(shapes), defaults))
     }
@@ -300,6 +286,15 @@ impl Source for Layer {
 
 pub(super) fn tree_of(settings: &impl serde::Serialize) -> Value {
     serde_json::to_value(settings).unwrap_or(Value::Null)
+}
+
+/// Returns an instance as a tree without its class, the one key that has no default.
+pub(super) fn instance_tree(instance: &Instance) -> Value {
+    let mut tree = tree_of(instance);
+    if let Some(table) = tree.as_object_mut() {
+        table.remove("class");
+    }
+    tree
 }
 
 pub(super) fn path(parts: &[&str]) -> Vec<String> {

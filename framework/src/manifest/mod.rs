@@ -9,7 +9,9 @@
 
 mod check;
 mod comments;
+mod defaults;
 mod floods;
+mod json_schema;
 mod keys;
 mod keys_grasp;
 mod kind;
@@ -23,6 +25,9 @@ mod shape;
 mod sources;
 mod tree;
 
+pub use check::did_you_mean;
+pub use defaults::defaults;
+pub use json_schema::json_schema;
 pub use load::{Document, Loaded};
 pub use origin::{Effective, Origin, Problem, Problems, Setting};
 pub use parameter::ParameterCheck;

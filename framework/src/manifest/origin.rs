@@ -79,7 +79,6 @@ impl Display for Origin {
 impl Serialize for Origin {
     /// Writes an object with the text as `origin` and, for a file, `file`, `line` and `column`, for a flood
     /// `objective` and `from`; settings and problems take these fields as their own.
-
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("origin", &self.to_string())?;

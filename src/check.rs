@@ -1,4 +1,4 @@
-//! `asa check`: validates a manifest or a lab file and shows what is in force.
+//! `asa check`: validates a manifest, a directory of manifests or a lab file and shows what is in force.
 
 use std::io::{self, Write};
 
@@ -90,7 +90,7 @@ mod tests {
         let (code, out, err) = check("a.toml".into(), "[grasp]\nport = 0", false);
         assert_eq!((code, err.as_str()), (0, ""));
         assert!(out.contains("this manifest is valid"), "{out}");
-        assert!(out.lines().any(|line| line.starts_with("grasp.port ") && line.ends_with(" a.toml")), "{out}");
+        assert!(out.lines().any(|line| line.starts_with("grasp.port ") && line.ends_with(" a.toml:2:8")), "{out}");
         let (code, out, _) = check("a.toml".into(), "[nodes.a]", true);
         let object: Value = serde_json::from_str(&out).unwrap();
         assert_eq!((code, &object["kind"], &object["settings"][0]["origin"]), (0, &json!("lab"), &json!("default")));
@@ -100,10 +100,13 @@ mod tests {
     fn a_wrong_file_gives_2_and_every_problem() {
         let (code, out, err) = check("a.toml".into(), "[grasp]\nport = -1\nprot = 1", false);
         assert_eq!((code, out.as_str()), (2, ""));
-        assert!(err.starts_with("a.toml: refused, 2 problems\n\na.toml: grasp.port is not allowed"), "{err}");
+        assert!(err.starts_with("a.toml: refused, 2 problems\n\na.toml:2:8: grasp.port is not allowed"), "{err}");
         let (code, out, err) = check("a.toml".into(), "[grasp]\nport = -1", true);
         let object: Value = serde_json::from_str(&out).unwrap();
-        assert_eq!((code, err.as_str(), &object["problems"][0]["key"]), (2, "", &json!("grasp.port")));
+        assert_eq!((code, err.as_str()), (2, ""));
+        let problem = &object["problems"][0];
+        assert_eq!([&problem["key"], &problem["origin"]], [&json!("grasp.port"), &json!("a.toml:2:8")]);
+        assert_eq!([&problem["file"], &problem["line"], &problem["column"]], [&json!("a.toml"), &json!(2), &json!(8)]);
     }
 
     #[test]
@@ -129,7 +132,7 @@ mod tests {
             };
             for (as_shown, in_force) in settings(&uncommented.join("\n")).iter().zip(&settings(&text)) {
                 assert_eq!((&as_shown["key"], &as_shown["value"]), (&in_force["key"], &in_force["value"]), "{name}");
-                assert!(!complete || as_shown["origin"] == json!(name), "{name} does not show {}", as_shown["key"]);
+                assert!(!complete || as_shown["file"] == json!(name), "{name} does not show {}", as_shown["key"]);
             }
         }
     }

@@ -21,6 +21,7 @@ pub(crate) enum Command {
     Run(RunArgs),
     Relay(RelayArgs),
     Check(CheckArgs),
+    Manifest(ManifestArgs),
     Decode(DecodeArgs),
     Discover(DiscoverArgs),
     Synchronize(SynchronizeArgs),
@@ -34,7 +35,7 @@ pub(crate) enum Command {
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  asa check config/gray.toml --set grasp.port=0")]
 pub(crate) struct CheckArgs {
-    /// The manifest or lab file.
+    /// The manifest, a directory of manifests, or a lab file.
     pub(crate) manifest: PathBuf,
     /// Speak on this interface; may be repeated.
     #[arg(long = "interface", value_name = "NAME")]
@@ -45,6 +46,34 @@ pub(crate) struct CheckArgs {
     /// Write one JSON object to standard output.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Shows what may stand in a manifest.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  asa manifest defaults gray > gray.toml")]
+pub(crate) struct ManifestArgs {
+    #[command(subcommand)]
+    pub(crate) command: ManifestCommand,
+}
+
+/// What to show.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ManifestCommand {
+    /// Writes a JSON Schema of manifests and lab files, for editors and other tools.
+    #[command(after_help = "Example:\n  asa manifest schema > asa.schema.json")]
+    Schema {
+        /// Know only this class; may be repeated. All classes of this binary otherwise.
+        #[arg(long = "class", value_name = "CLASS")]
+        classes: Vec<String>,
+    },
+    /// Writes a manifest for one instance of a class: every key with its default and what it is for.
+    ///
+    /// Exit code 2 if this binary carries no such class.
+    #[command(after_help = "Example:\n  asa manifest defaults gray")]
+    Defaults {
+        /// The class.
+        class: String,
+    },
 }
 
 /// Lets two agents talk in one process, without a network.
@@ -279,6 +308,13 @@ mod tests {
         assert_eq!(flood.value, serde_json::json!([1, null]));
         let Command::GetFlood(get) = parse("asa get-flood EX1 --interface a").unwrap() else { panic!() };
         assert_eq!((get.names[0].as_str(), get.browse.timeout), ("EX1", 5000));
+        let Command::Manifest(shows) = parse("asa manifest schema --class gray --class briggs").unwrap() else {
+            panic!()
+        };
+        let ManifestCommand::Schema { classes } = shows.command else { panic!() };
+        assert_eq!(classes, ["gray", "briggs"]);
+        let Command::Manifest(shows) = parse("asa manifest defaults gray").unwrap() else { panic!() };
+        assert!(matches!(shows.command, ManifestCommand::Defaults { class } if class == "gray"));
         let Command::Check(check) = parse("asa check a.toml --json").unwrap() else { panic!() };
         assert!(check.json && check.sets.is_empty() && check.interfaces.is_empty());
         assert_eq!(check.manifest, PathBuf::from("a.toml"));
@@ -299,6 +335,8 @@ mod tests {
             "asa flood EX1 1 --interface a --loop-count 0",
             "asa synchronize EX2 --interface a --peer fe80::1",
             "asa discover EX3",
+            "asa manifest",
+            "asa manifest defaults",
         ] {
             let error = parse(line).expect_err(line);
             assert_eq!(error.exit_code(), 2, "{line}");

@@ -7,6 +7,7 @@ mod cli;
 mod decode;
 mod demo;
 mod lines;
+mod manifest;
 mod node;
 mod output;
 mod run;
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
         cli::Command::Run(args) => run::run(&args),
         cli::Command::Relay(args) => run::relay(&args),
         cli::Command::Check(args) => check::run(&args, &mut io::stdout().lock(), &mut io::stderr().lock()),
+        cli::Command::Manifest(args) => manifest::run(&args, &mut io::stdout().lock(), &mut io::stderr().lock()),
         cli::Command::Decode(args) => decode(&args),
         cli::Command::Discover(args) => browse::discover(&args),
         cli::Command::Synchronize(args) => browse::synchronize(&args),

@@ -14,6 +14,7 @@ pub(crate) fn sources(path: Option<&Path>, sets: &[(String, String)], interfaces
     Sources {
         path: path.map(Path::to_owned),
         content: None,
+        flooded: Vec::new(),
         environment,
         sets: sets.to_vec(),
         interfaces: interfaces.to_vec(),

@@ -160,7 +160,7 @@ fn toml_of(tree: &Value, table: &str) -> String {
 
 #[test]
 fn each_mistake_is_named_with_file_key_value_and_what_is_allowed() {
-    let file = "test.toml: ";
+    let file = "test.toml:";
     let cases: &[(&str, &[&str])] = &[
         ("[grasp]\nprot = 1", &[file, "grasp.prot is not a known key", "allowed:", "port", "did you mean port?"]),
         (
@@ -225,8 +225,8 @@ fn each_mistake_is_named_with_file_key_value_and_what_is_allowed() {
         ("\"a.b\" = 1", &["\"a.b\" is not a known key"]),
         ("\"\" = 1", &["\"\" is not a known key"]),
         ("\"grasp[99999999999]\" = 1", &["is not a known key"]),
-        ("[grasp]\nport = 1\nport = 2", &["is not TOML", "line 3", "each key once"]),
-        ("[grasp\n", &["is not TOML", "line 1"]),
+        ("[grasp]\nport = 1\nport = 2", &["is not TOML", "test.toml:3:1", "each key once"]),
+        ("[grasp\n", &["is not TOML", "test.toml:1:"]),
     ];
     for (manifest, fragments) in cases {
         assert_says(&refused(text(*manifest)), fragments);
@@ -279,9 +279,9 @@ fn higher_layers_win_and_the_origin_is_shown() {
     assert_eq!(origin("grasp.wait_cap_ms"), "command line (--set grasp.wait_cap_ms)");
     assert_eq!(loaded.manifest.grasp.interfaces, ["eth1", "eth2"]);
     assert_eq!(loaded.manifest.node.name, "42");
-    assert_eq!(origin("grasp.substrate"), "test.toml");
+    assert_eq!(origin("grasp.substrate"), "test.toml:7:13");
     assert_eq!(origin("grasp.relay"), "default");
-    assert_eq!(origin("asa.first.parameters.period_ms"), "test.toml");
+    assert_eq!(origin("asa.first.parameters.period_ms"), "test.toml:19:28");
     assert_eq!(origin("asa.first.parameters.zone"), "default of class clock");
     assert_eq!(loaded.manifest.asa["first"].parameters["loud"], json!(true));
     assert_eq!(loaded.manifest.asa["first"].parameters["peers"], json!(["a"]));
@@ -318,7 +318,7 @@ fn a_mistake_outside_the_file_names_its_place() {
 #[test]
 fn a_bad_value_is_a_problem_even_where_a_higher_layer_replaces_it() {
     let sources = with_sets(text("[grasp]\nport = 'x'"), &[("grasp.port", "1")]);
-    assert_says(&refused(sources), &["test.toml: grasp.port is not allowed"]);
+    assert_says(&refused(sources), &["test.toml:2:8: grasp.port is not allowed"]);
 }
 
 #[test]
@@ -329,16 +329,16 @@ fn hostile_files_are_refused_with_a_reason() {
     let unknown: String = (0..60_000).map(|index| format!("sesions{index}=1\n")).collect();
     let cases: Vec<(Vec<u8>, &str)> = vec![
         (vec![b'#'; MAX_FILE_SIZE as usize + 1], "is too large"),
-        (b"[node]\nname = \"\xff\"".to_vec(), "in line 2"),
+        (b"[node]\nname = \"\xff\"".to_vec(), "test.toml:2:9: is not text"),
         (b"\x7fELF\x02\x01\x01\0\0\0".to_vec(), "is not TOML"),
         (deep.into_bytes(), "is not TOML"),
         (dotted.into_bytes(), "is not TOML"),
-        (many.into_bytes(), "more problems"),
+        (many.into_bytes(), "asa is too large"),
         (unknown.into_bytes(), "more problems"),
     ];
     for (bytes, fragment) in cases {
         let message = refused(text(bytes));
-        assert_says(&message, &["test.toml: ", fragment]);
+        assert_says(&message, &["test.toml:", fragment]);
         assert!(message.len() < 50_000, "{} bytes of message", message.len());
         assert!(message.chars().all(|c| c == '\n' || !c.is_control()), "control characters in {message:?}");
     }
@@ -367,7 +367,7 @@ fn a_lab_file_holds_several_nodes() {
 fn mistakes_in_a_lab_are_named() {
     let cases: &[(&str, &[&str])] = &[
         ("[fabric]\nloss = 1.5", &["fabric.loss is not allowed", "a number from 0 to 1"]),
-        ("[fabric]\nloss = nan", &["fabric.loss is not allowed", "NaN"]),
+        ("[fabric]\nloss = nan", &["fabric.loss is not allowed", "nan"]),
         ("[fabric]", &["test.toml: nodes is empty", "[nodes.<name>]"]),
         ("[nodes]\na = 1", &["nodes.a is a table"]),
         ("[nodes.a]\nprot = 1", &["nodes.a.prot is not a known key"]),

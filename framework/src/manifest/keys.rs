@@ -2,8 +2,10 @@
 
 use serde_json::Value;
 
+use super::comments::Comments;
 use super::kind::Kind;
 use super::shape::{Field, Shape};
+use crate::class::{ClassInfo, version_order};
 
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
@@ -23,6 +25,9 @@ const fn choice(choices: &'static [&'static str]) -> Shape {
     Shape::Leaf(Kind::Choice(choices))
 }
 
+/// What a member of `asa` is called.
+pub(super) const INSTANCE: &str = "an instance";
+
 /// Returns the keys of a manifest with these instances.
 pub(super) fn manifest(instances: Vec<Field>) -> Shape {
     Shape::table([
@@ -31,7 +36,7 @@ pub(super) fn manifest(instances: Vec<Field>) -> Shape {
         ("supervision", "How the actors of the node are watched and restarted.", supervision()),
         ("log", "What is logged, and how.", log()),
         ("grasp", "The GRASP instance of the node (RFC 8990).", super::keys_grasp::grasp()),
-        ("asa", "The agents, one table [asa.<name>] each.", Shape::Members("an instance", instances)),
+        ("asa", "The agents, one table [asa.<name>] each.", Shape::Members(INSTANCE, instances)),
     ])
 }
 
@@ -85,7 +90,7 @@ fn restarts(when_given_up: &str) -> Vec<Field> {
         "Restarts within the time below before {when_given_up}. More would only hide a fault; 0 never restarts."
     );
     vec![
-        Field::new("restarts", &about, integer(0, 1000)),
+        Field::new("restarts", about, integer(0, 1000)),
         Field::new("within_ms", "The time over which restarts are counted, in milliseconds.", integer(1000, DAY_MS)),
         Field::new(
             "first_pause_ms",
@@ -171,6 +176,20 @@ pub(super) struct KnownClass {
     pub(super) parameters: Shape,
 }
 
+impl KnownClass {
+    /// Describes a class of which the binary carries these versions; `defaults` are its parameters.
+    pub(super) fn new(class: &dyn ClassInfo, mut versions: Vec<&str>, defaults: &Value) -> Self {
+        versions.sort_by_key(|version| version_order(version));
+        Self {
+            name: class.name().to_owned(),
+            versions: versions.into_iter().map(str::to_owned).collect(),
+            roles: class.roles(),
+            objectives: class.objectives(),
+            parameters: like(defaults, &Comments::of(class.defaults())),
+        }
+    }
+}
+
 /// Returns the keys of one instance, whose class has to be one of `classes` and may be known already.
 pub(super) fn instance(classes: Vec<String>, class: Option<KnownClass>) -> Shape {
     let versions = class.as_ref().map(|class| (class.name.clone(), class.versions.clone()));
@@ -237,23 +256,24 @@ pub(super) fn instance(classes: Vec<String>, class: Option<KnownClass>) -> Shape
     ])
 }
 
-/// Returns the shape that has the keys and types of these defaults; an empty table below the top is free. `about`
-/// describes each key by its path.
-pub(super) fn like(defaults: &Value, about: &dyn Fn(&[String]) -> String) -> Shape {
-    like_below(defaults, about, &mut Vec::new())
+/// Returns the shape that has the keys and types of these defaults; an empty table below the top is free. The
+/// comments describe the keys and give their order.
+fn like(defaults: &Value, comments: &Comments) -> Shape {
+    like_below(defaults, comments, &mut Vec::new())
 }
 
-fn like_below(defaults: &Value, about: &dyn Fn(&[String]) -> String, path: &mut Vec<String>) -> Shape {
+fn like_below(defaults: &Value, comments: &Comments, path: &mut Vec<String>) -> Shape {
     let Some(table) = defaults.as_object() else { return Shape::Leaf(Kind::Like(defaults.clone())) };
     let mut fields = Vec::new();
     for (name, value) in table {
         path.push(name.clone());
         let free = value.as_object().is_some_and(serde_json::Map::is_empty);
-        let shape = if free { Shape::Leaf(Kind::Like(value.clone())) } else { like_below(value, about, path) };
-        fields.push(Field::new(name, &about(path), shape));
+        let shape = if free { Shape::Leaf(Kind::Like(value.clone())) } else { like_below(value, comments, path) };
+        fields.push((comments.order(path), Field::new(name.clone(), comments.about(path), shape)));
         path.pop();
     }
-    Shape::Table(fields)
+    fields.sort_by_key(|(order, _)| *order);
+    Shape::Table(fields.into_iter().map(|(_, field)| field).collect())
 }
 
 #[cfg(test)]
@@ -276,7 +296,7 @@ mod tests {
                         field.about.len() > 10 && field.about.starts_with(char::is_uppercase),
                         "{path}: undescribed"
                     );
-                    agree(&field.shape, &defaults[&field.name], &path);
+                    agree(&field.shape, &defaults[field.name.as_ref()], &path);
                 }
             }
         }

@@ -11,11 +11,11 @@ use super::read::toml_value;
 /// The longest name of a role, an objective or a resource, in bytes.
 const MAX_NAME: usize = 255;
 /// Objectives that one instance names; far more than a class has.
-const MAX_OBJECTIVES: usize = 1000;
+pub(super) const MAX_OBJECTIVES: usize = 1000;
 /// Resources that one instance names.
-const MAX_RESOURCES: usize = 1000;
+pub(super) const MAX_RESOURCES: usize = 1000;
 /// The longest filter of log lines, in bytes.
-const MAX_FILTER: usize = 1000;
+pub(super) const MAX_FILTER: usize = 1000;
 /// The levels of log lines.
 const LEVELS: &[&str] = &["error", "warn", "info", "debug", "trace", "off"];
 

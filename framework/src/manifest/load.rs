@@ -1,34 +1,22 @@
 //! Puts the layers together.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 
 use config::{Config, ConfigError, Source};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
-use super::check::{Content, Findings, Given, last_text, members};
+use super::check::{Findings, last_text, members};
 use super::keys::{self, KnownClass};
 use super::origin::{Effective, Origin, Problem, Problems, Setting, dotted};
-use super::read;
 use super::schema::{Fabric, Instance, Lab, Manifest};
 use super::shape::{Field, Shape};
-use crate::class::{ClassInfo, find_class, version_order};
+use super::sources::{Layers, Sources};
+use super::tree;
+use crate::class::{ClassInfo, find_class};
 
-/// Everything that settings are read from; nothing else is looked at, not even the environment of the process.
-#[derive(Debug, Clone, Default)]
-pub struct Sources {
-    /// The file; none starts from the defaults.
-    pub path: Option<PathBuf>,
-    /// The content of the file where it is at hand already; `path` then only names it.
-    pub content: Option<Vec<u8>>,
-    /// Environment variables; those that do not begin with `ASA__` are ignored.
-    pub environment: Vec<(String, String)>,
-    /// Key and value of each `--set`, in the order given; the last wins.
-    pub sets: Vec<(String, String)>,
-    /// The names of each `--interface`; together they replace `grasp.interfaces`.
-    pub interfaces: Vec<String>,
-}
+/// The most instances of a node, and nodes of a lab: as many as `grasp.limits.asas` can allow.
+const MAX_MEMBERS: usize = 10_000;
 
 /// Checked settings, and where each comes from.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,6 +25,8 @@ pub struct Loaded<T> {
     pub manifest: T,
     /// Every setting with its origin, in the order of the keys.
     pub effective: Effective,
+    /// What the network floods and cannot be used; it never keeps a manifest from being loaded.
+    pub warnings: Vec<Problem>,
 }
 
 /// A file of either form.
@@ -56,8 +46,7 @@ impl Document {
     /// All problems of all sources, as the operator has to correct them.
     pub fn load(sources: Sources, classes: &[&dyn ClassInfo]) -> Result<Self, Problems> {
         let layers = Layers::read(sources);
-        let is_lab = layers.file().is_some_and(|tree| tree.get("fabric").is_some() || tree.get("nodes").is_some());
-        if is_lab {
+        if layers.is_lab() {
             Lab::from_layers(layers, classes).map(Self::Lab)
         } else {
             Manifest::from_layers(layers, classes).map(|loaded| Self::Manifest(Box::new(loaded)))
@@ -77,7 +66,7 @@ impl Manifest {
 
     fn from_layers(layers: Layers, classes: &[&dyn ClassInfo]) -> Result<Loaded<Self>, Problems> {
         let mut loader = Loader::new(layers, classes);
-        let (shape, defaults) = loader.node(&[], None);
+        let (shape, defaults) = loader.node(&[], None)?;
         loader.merge(&shape, defaults, |loader, tree| loader.check_node(&[], tree))
     }
 }
@@ -89,15 +78,21 @@ impl Lab {
     ///
     /// All problems of all sources, as the operator has to correct them.
     pub fn load(sources: Sources, classes: &[&dyn ClassInfo]) -> Result<Loaded<Self>, Problems> {
-        Self::from_layers(Layers::read(sources), classes)
+        let mut layers = Layers::read(sources);
+        if layers.directory {
+            let origin = layers.path.take().map_or(Origin::Default, Origin::file);
+            let problem = Problem::new(origin, "", "is a directory").with_allowed("a lab file, which stands alone");
+            return Err(Problems(vec![problem]));
+        }
+        Self::from_layers(layers, classes)
     }
 
     fn from_layers(layers: Layers, classes: &[&dyn ClassInfo]) -> Result<Loaded<Self>, Problems> {
         let mut loader = Loader::new(layers, classes);
         let (mut shapes, mut defaults) = (Vec::new(), Map::new());
-        for name in members(&loader.layers.given, &["nodes"]) {
-            let (shape, tree) = loader.node(&["nodes", &name], Some(&name));
-            shapes.push(Field::new(&name, "A node.", shape));
+        for name in loader.few(&["nodes"])? {
+            let (shape, tree) = loader.node(&["nodes", &name], Some(&name))?;
+            shapes.push(Field::new(name.clone(), "A node.", shape));
             defaults.insert(name, tree);
         }
         let names: Vec<String> = defaults.keys().cloned().collect();
@@ -120,73 +115,26 @@ impl Lab {
     }
 }
 
-/// What all sources give, lowest first.
-struct Layers {
-    path: Option<PathBuf>,
-    given: Vec<Given>,
-    problems: Vec<Problem>,
-}
-
-impl Layers {
-    fn read(sources: Sources) -> Self {
-        let Sources { path, content, mut environment, sets, interfaces } = sources;
-        let (mut given, mut problems) = (Vec::new(), Vec::new());
-        if let Some(path) = &path {
-            let origin = Origin::File(path.clone());
-            match content.map_or_else(|| read::file_bytes(path), Ok) {
-                Ok(bytes) => match read::file_tree(path, &bytes) {
-                    Ok(tree) => given.push(Given { path: Vec::new(), content: Content::Tree(tree), origin }),
-                    Err(problem) => problems.push(*problem),
-                },
-                Err(error) => problems.push(Problem::new(origin, "", format!("cannot be read: {error}"))),
-            }
-        }
-        environment.sort();
-        for (name, value) in environment {
-            if let Some(path) = read::environment_key(&name) {
-                given.push(Given { path, content: Content::Text(value), origin: Origin::Environment(name) });
-            }
-        }
-        for (key, value) in sets {
-            let path = key.split('.').map(str::to_owned).collect();
-            let origin = Origin::CommandLine(format!("--set {key}"));
-            given.push(Given { path, content: Content::Text(value), origin });
-        }
-        if !interfaces.is_empty() {
-            let origin = Origin::CommandLine("--interface".to_owned());
-            let content = Content::Tree(Value::from(interfaces));
-            given.push(Given { path: path_of("grasp.interfaces"), content, origin });
-        }
-        Self { path, given, problems }
-    }
-
-    fn file(&self) -> Option<&Value> {
-        self.given.iter().find_map(|given| match (&given.origin, &given.content) {
-            (Origin::File(_), Content::Tree(tree)) => Some(tree),
-            (_, Content::Tree(_) | Content::Text(_)) => None,
-        })
-    }
-}
-
-struct Loader<'a> {
-    layers: Layers,
-    classes: &'a [&'a dyn ClassInfo],
-    findings: Findings,
+pub(super) struct Loader<'a> {
+    pub(super) layers: Layers,
+    pub(super) classes: &'a [&'a dyn ClassInfo],
+    pub(super) findings: Findings,
 }
 
 impl<'a> Loader<'a> {
     fn new(mut layers: Layers, classes: &'a [&'a dyn ClassInfo]) -> Self {
         let problems = std::mem::take(&mut layers.problems);
-        Self { layers, classes, findings: Findings { problems, ..Findings::default() } }
+        let findings = Findings::new(problems, layers.directory);
+        Self { layers, classes, findings }
     }
 
     /// Returns the class that meets the requirement; if none does, any of that name, so that the rest can be checked.
-    fn class(&self, name: &str, requirement: &str) -> Option<&'a dyn ClassInfo> {
+    pub(super) fn class(&self, name: &str, requirement: &str) -> Option<&'a dyn ClassInfo> {
         find_class(self.classes, name, requirement).or_else(|| find_class(self.classes, name, "*"))
     }
 
     /// Returns the names of the classes, each once.
-    fn class_names(&self) -> Vec<String> {
+    pub(super) fn class_names(&self) -> Vec<String> {
         let names: BTreeSet<&str> = self.classes.iter().map(|class| class.name()).collect();
         names.into_iter().map(str::to_owned).collect()
     }
@@ -196,14 +144,14 @@ impl<'a> Loader<'a> {
     }
 
     /// Returns the keys and the defaults of one node, given the instances that the layers name.
-    fn node(&mut self, prefix: &[&str], name: Option<&str>) -> (Shape, Value) {
+    fn node(&mut self, prefix: &[&str], name: Option<&str>) -> Result<(Shape, Value), Problems> {
         let mut defaults = tree_of(&Manifest::default());
         if let Some(name) = name {
             defaults["node"]["name"] = Value::from(name);
         }
         let asa = [prefix, &["asa"]].concat();
         let mut shapes = Vec::new();
-        for instance in members(&self.layers.given, &asa) {
+        for instance in self.few(&asa)? {
             let text = |key: &str| last_text(&self.layers.given, &[&asa[..], &[instance.as_str(), key]].concat());
             let (class, requirement) = (text("class"), text("version").unwrap_or_else(|| "*".to_owned()));
             let class = class.and_then(|class| self.class(&class, &requirement));
@@ -211,32 +159,31 @@ impl<'a> Loader<'a> {
             let known = class.map(|class| {
                 let place = path(&[&asa[..], &[instance.as_str()]].concat());
                 let parameters = self.class_defaults(class, place, &mut own);
-                let mut versions: Vec<&str> = self.versions(class.name());
-                versions.sort_by_key(|version| version_order(version));
-                KnownClass {
-                    name: class.name().to_owned(),
-                    versions: versions.into_iter().map(str::to_owned).collect(),
-                    roles: class.roles(),
-                    objectives: class.objectives(),
-                    parameters: keys::like(&parameters, &|_| String::new()),
-                }
+                KnownClass::new(class, self.versions(class.name()), &parameters)
             });
-            let mut own = tree_of(&own);
-            if let Some(own) = own.as_object_mut() {
-                // The one key without a default.
-                own.remove("class");
-            }
-            shapes.push(Field::new(&instance, "An instance.", keys::instance(self.class_names(), known)));
-            defaults["asa"][instance.as_str()] = own;
+            shapes.push(Field::new(instance.clone(), "An instance.", keys::instance(self.class_names(), known)));
+            defaults["asa"][instance.as_str()] = instance_tree(&own);
         }
-        (keys::manifest(shapes), defaults)
+        Ok((keys::manifest(shapes), defaults))
+    }
+
+    /// Returns the names below a table that some layer mentions, or everything found so far if they are too many to be
+    /// looked at one by one.
+    fn few(&mut self, table: &[&str]) -> Result<Vec<String>, Problems> {
+        let names = members(&self.layers.given, table);
+        if names.len() <= MAX_MEMBERS {
+            return Ok(names);
+        }
+        let problem = self.problem(&path(table), "is too large").with_found(&json!(names.len()));
+        self.findings.problems.push(problem.with_allowed(format!("at most {MAX_MEMBERS} tables")));
+        Err(Problems(std::mem::take(&mut self.findings.problems)))
     }
 
     /// Fills in what an instance at this place has by default from its class, notes where that comes from, and returns
     /// the parameters.
     fn class_defaults(&mut self, class: &dyn ClassInfo, place: Vec<String>, own: &mut Instance) -> Value {
         let origin = Origin::ClassDefault(class.name().to_owned());
-        let defaults = read::toml_tree(class.defaults()).unwrap_or_else(|reason| {
+        let defaults = tree::parse_value(class.defaults()).unwrap_or_else(|reason| {
             let mut problem = Problem::new(origin.clone(), "", "is not TOML");
             problem.found = Some(reason);
             self.findings.problems.push(problem);
@@ -267,21 +214,19 @@ impl<'a> Loader<'a> {
         defaults: Value,
         check: impl FnOnce(&mut Self, &Value),
     ) -> Result<Loaded<T>, Problems> {
-        let mut builder = Config::builder();
-        if let Value::Object(table) = defaults {
-            builder = builder.add_source(Layer(table));
-        }
-        for given in std::mem::take(&mut self.layers.given) {
-            builder = builder.add_source(Layer(self.findings.accept(shape, &given)));
-        }
-        let tree = builder.build().and_then(Config::try_deserialize::<Value>);
-        let tree = tree.unwrap_or_else(|error| self.fault(&error.to_string()));
+        let given = std::mem::take(&mut self.layers.given);
+        let layers: Vec<_> = given.iter().map(|given| self.findings.accept(shape, given)).collect();
+        let policies = std::mem::take(&mut self.layers.flooded);
+        let (floods, warnings) = self.flooded(policies, shape, &defaults, &layers);
+        let tree = combine(&defaults, floods.iter().chain(&layers));
+        let mut tree = tree.unwrap_or_else(|error| self.fault(&error.to_string()));
         check(&mut self, &tree);
+        self.choose_roles(&mut tree);
         let mut settings = Vec::new();
         self.list(&tree, &mut Vec::new(), &mut settings);
         if self.findings.problems.is_empty() {
             match serde_json::from_value(tree) {
-                Ok(manifest) => return Ok(Loaded { manifest, effective: Effective(settings) }),
+                Ok(manifest) => return Ok(Loaded { manifest, effective: Effective(settings), warnings }),
                 Err(error) => drop(self.fault(&error.to_string())),
             }
         }
@@ -293,61 +238,6 @@ impl<'a> Loader<'a> {
         let problem = self.problem(&[], "cannot be turned into settings");
         self.findings.problems.push(problem.with_hint(Some(format!("a defect of this program: {error}"))));
         Value::Null
-    }
-
-    /// Checks what takes several keys of a node at once.
-    fn check_node(&mut self, prefix: &[&str], tree: &Value) {
-        let asa = path(&[prefix, &["asa"]].concat());
-        let Some(instances) = at(tree, &asa).and_then(Value::as_object) else { return };
-        for (name, instance) in instances {
-            let mut path = asa.clone();
-            path.push(name.clone());
-            let Some(class) = instance.get("class").and_then(Value::as_str) else {
-                self.missing_class(&path);
-                continue;
-            };
-            let requirement = instance.get("version").and_then(Value::as_str).unwrap_or("*");
-            let Some(class) = self.class(class, requirement) else { continue };
-            path.push("parameters".to_owned());
-            for found in class.check(instance.get("parameters").unwrap_or(&Value::Null)) {
-                let mut key = path.clone();
-                key.extend(found.key.split('.').map(str::to_owned));
-                let place = self.problem(&key, "");
-                self.findings.problems.push(Problem { origin: place.origin, key: place.key, ..found });
-            }
-        }
-        let limit = path(&[prefix, &["grasp", "limits", "asas"]].concat());
-        let allowed = at(tree, &limit).and_then(Value::as_u64).unwrap_or(u64::MAX);
-        let installed = Some(&Value::from("installed"));
-        let running = instances.values().filter(|one| one.get("state") != installed).count();
-        if running as u64 > allowed {
-            let problem = self.problem(&limit, "is too small").with_found(&Value::from(allowed));
-            self.findings
-                .problems
-                .push(problem.with_allowed(format!("at least {running}, the instances that are started")));
-        }
-    }
-
-    /// Notes that nobody gave a class, unless somebody gave a wrong one, which is noted already.
-    fn missing_class(&mut self, instance: &[String]) {
-        let mut path = instance.to_vec();
-        path.push("class".to_owned());
-        if !self.findings.refused.contains(&path) {
-            let names: Vec<String> = self.classes.iter().map(|class| format!("\"{}\"", class.name())).collect();
-            let problem = self.problem(&path, "is missing");
-            let allowed = format!("a class of this binary: {}", names.join(", "));
-            self.findings.problems.push(problem.with_allowed(allowed));
-        }
-    }
-
-    /// Starts a problem with the best origin known: that of the key, of the member that it belongs to, of the file.
-    fn problem(&self, path: &[String], message: &str) -> Problem {
-        let findings = &self.findings;
-        let member = || (0..=path.len()).rev().find_map(|length| findings.members.get(&path[..length]));
-        let given = findings.origins.get(path).filter(|origin| !matches!(origin, Origin::ClassDefault(_)));
-        let origin = given.or_else(member).cloned();
-        let file = || self.layers.path.clone().map_or(Origin::Default, Origin::File);
-        Problem::new(origin.unwrap_or_else(file), dotted(path), message)
     }
 
     fn list(&self, value: &Value, path: &mut Vec<String>, settings: &mut Vec<Setting>) {
@@ -368,6 +258,18 @@ impl<'a> Loader<'a> {
     }
 }
 
+/// Puts layers above the defaults, the last on top.
+pub(super) fn combine<'l>(
+    defaults: &'l Value,
+    layers: impl Iterator<Item = &'l Map<String, Value>>,
+) -> Result<Value, ConfigError> {
+    let mut builder = Config::builder();
+    for table in defaults.as_object().into_iter().chain(layers) {
+        builder = builder.add_source(Layer(table.clone()));
+    }
+    builder.build()?.try_deserialize()
+}
+
 /// One checked layer as the `config` crate wants it.
 #[derive(Debug, Clone)]
 struct Layer(Map<String, Value>);
@@ -382,24 +284,29 @@ impl Source for Layer {
     }
 }
 
-fn tree_of(settings: &impl serde::Serialize) -> Value {
+pub(super) fn tree_of(settings: &impl serde::Serialize) -> Value {
     serde_json::to_value(settings).unwrap_or(Value::Null)
 }
 
-fn path(parts: &[&str]) -> Vec<String> {
+/// Returns an instance as a tree without its class, the one key that has no default.
+pub(super) fn instance_tree(instance: &Instance) -> Value {
+    let mut tree = tree_of(instance);
+    if let Some(table) = tree.as_object_mut() {
+        table.remove("class");
+    }
+    tree
+}
+
+pub(super) fn path(parts: &[&str]) -> Vec<String> {
     parts.iter().map(|part| (*part).to_owned()).collect()
 }
 
-fn path_of(key: &str) -> Vec<String> {
-    key.split('.').map(str::to_owned).collect()
-}
-
-fn at<'v>(tree: &'v Value, path: &[String]) -> Option<&'v Value> {
+pub(super) fn at<'v>(tree: &'v Value, path: &[String]) -> Option<&'v Value> {
     path.iter().try_fold(tree, |value, key| value.get(key))
 }
 
-/// Returns the paths of the values in these parameters; an empty table counts as a value.
-fn leaves(parameters: &Value) -> Vec<Vec<String>> {
+/// Returns the paths of the values below a table; an empty table counts as a value.
+pub(super) fn leaves(parameters: &Value) -> Vec<Vec<String>> {
     let mut found = Vec::new();
     for (key, value) in parameters.as_object().into_iter().flatten() {
         let below = leaves(value);

@@ -8,6 +8,10 @@
 //! replaces. All problems are reported together.
 
 mod check;
+mod comments;
+mod defaults;
+mod floods;
+mod json_schema;
 mod keys;
 mod keys_grasp;
 mod kind;
@@ -15,16 +19,23 @@ mod load;
 mod origin;
 mod parameter;
 mod read;
+mod rules;
 mod schema;
 mod shape;
+mod sources;
+mod tree;
 
-pub use load::{Document, Loaded, Sources};
+pub use check::did_you_mean;
+pub use defaults::defaults;
+pub use json_schema::json_schema;
+pub use load::{Document, Loaded};
 pub use origin::{Effective, Origin, Problem, Problems, Setting};
 pub use parameter::ParameterCheck;
-pub use read::MAX_FILE_SIZE;
+pub use read::{MAX_DIRECTORY_SIZE, MAX_FILE_SIZE, MAX_FILES};
 pub use schema::{
     Control, Fabric, Grasp, Instance, Lab, Limits, Log, LogFormat, Manifest, Node, Restart, RestartStrategy, State,
     Substrate, Supervision,
 };
+pub use sources::{FloodedPolicy, Sources};
 
 pub(crate) use kind::is_met;

@@ -3,8 +3,11 @@
 use std::fmt::{self, Display, Formatter, Write as _};
 use std::path::PathBuf;
 
+use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
+
+use super::tree::Place;
 
 /// The most characters of a value or a foreign text that a problem repeats.
 const MAX_SHOWN: usize = 200;
@@ -18,12 +21,43 @@ pub enum Origin {
     Default,
     /// The default parameters of the class of this name.
     ClassDefault(String),
-    /// The manifest or lab file.
-    File(PathBuf),
+    /// A value flooded through the network (RFC 8993 section 7.1).
+    Flood {
+        /// The name of the flooded objective.
+        objective: String,
+        /// Who flooded it, as text.
+        from: String,
+    },
+    /// A manifest or lab file.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The line, counted from 1; 0 where the file as a whole is meant.
+        line: usize,
+        /// The column in characters, counted from 1; 0 where the file as a whole is meant.
+        column: usize,
+    },
     /// The environment variable of this name.
     Environment(String),
     /// The option of the command line, as given.
     CommandLine(String),
+}
+
+impl Origin {
+    /// Names a file as a whole.
+    #[must_use]
+    pub fn file(path: impl Into<PathBuf>) -> Self {
+        Self::File { path: path.into(), line: 0, column: 0 }
+    }
+
+    /// Adds the place to a file; other origins stay as they are.
+    #[must_use]
+    pub(super) fn at(&self, place: Option<Place>) -> Self {
+        match (self, place) {
+            (Self::File { path, .. }, Some(Place { line, column })) => Self::File { path: path.clone(), line, column },
+            (other, _) => other.clone(),
+        }
+    }
 }
 
 impl Display for Origin {
@@ -31,7 +65,11 @@ impl Display for Origin {
         match self {
             Self::Default => f.write_str("default"),
             Self::ClassDefault(class) => write!(f, "default of class {}", plain(class)),
-            Self::File(path) => f.write_str(&plain(&path.to_string_lossy())),
+            Self::Flood { objective, from } => write!(f, "flood of {} by {}", plain(objective), plain(from)),
+            Self::File { path, line, column } => {
+                f.write_str(&plain(&path.to_string_lossy()))?;
+                if *line > 0 { write!(f, ":{line}:{column}") } else { Ok(()) }
+            }
             Self::Environment(name) => write!(f, "environment variable {}", plain(name)),
             Self::CommandLine(option) => write!(f, "command line ({})", plain(option)),
         }
@@ -39,8 +77,26 @@ impl Display for Origin {
 }
 
 impl Serialize for Origin {
+    /// Writes an object with the text as `origin` and, for a file, `file`, `line` and `column`, for a flood
+    /// `objective` and `from`; settings and problems take these fields as their own.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("origin", &self.to_string())?;
+        match self {
+            Self::File { path, line, column } => {
+                map.serialize_entry("file", &path.to_string_lossy())?;
+                if *line > 0 {
+                    map.serialize_entry("line", line)?;
+                    map.serialize_entry("column", column)?;
+                }
+            }
+            Self::Flood { objective, from } => {
+                map.serialize_entry("objective", objective)?;
+                map.serialize_entry("from", from)?;
+            }
+            Self::Default | Self::ClassDefault(_) | Self::Environment(_) | Self::CommandLine(_) => {}
+        }
+        map.end()
     }
 }
 
@@ -52,6 +108,7 @@ pub struct Setting {
     /// The value after all layers.
     pub value: Value,
     /// The highest layer that gives the value.
+    #[serde(flatten)]
     pub origin: Origin,
 }
 
@@ -85,7 +142,8 @@ impl Display for Effective {
 /// One thing that is wrong in what the operator gave.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Problem {
-    /// Where the value stands.
+    /// Where the value stands; for a key that is not known, where the key stands.
+    #[serde(flatten)]
     pub origin: Origin,
     /// The dotted path of the key; empty where the file as a whole is meant.
     pub key: String,

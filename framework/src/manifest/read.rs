@@ -1,16 +1,25 @@
 //! Reads the layers as they were given; nothing is judged here but whether it can be read at all.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
-use config::{Environment, FileFormat, Source};
+use config::{Environment, Source};
 use serde_json::Value;
 
-use super::origin::{Origin, Problem, plain};
+use super::origin::{Origin, Problem};
+use super::tree::{self, Lines, Node, SyntaxError};
 
 /// The largest manifest that is read, in bytes; larger than any that a person writes.
 pub const MAX_FILE_SIZE: u64 = 1 << 20;
+/// The most that is read of all the files of a directory, in bytes.
+pub const MAX_DIRECTORY_SIZE: u64 = 4 * MAX_FILE_SIZE;
+/// The most files that a directory of manifests may hold.
+pub const MAX_FILES: usize = 1000;
+/// The most entries of a directory that are looked at, whatever they are.
+const MAX_ENTRIES: usize = 100_000;
 
 /// Reads the file, at most one byte more than is allowed.
 pub(super) fn file_bytes(path: &Path) -> io::Result<Vec<u8>> {
@@ -19,40 +28,77 @@ pub(super) fn file_bytes(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// A file of a directory, and its content as far as it could be read.
+type Fragment = (PathBuf, io::Result<Vec<u8>>);
+
+/// Reads the `*.toml` files of a directory, sorted by the bytes of their names.
+///
+/// Hidden files, backups of editors, and what is no file, such as a link to `/dev/null`, do not count.
+pub(super) fn fragments(directory: &Path) -> Result<Vec<Fragment>, Box<Problem>> {
+    let problem = |message: String| Box::new(Problem::new(Origin::file(directory), "", message));
+    let unreadable = |error: io::Error| problem(format!("cannot be read: {error}"));
+    let mut paths = BTreeSet::new();
+    for (seen, entry) in std::fs::read_dir(directory).map_err(unreadable)?.enumerate() {
+        let path = entry.map_err(unreadable)?.path();
+        // A file that cannot be looked at, such as a link to nowhere, is kept, so that reading it gives the reason.
+        let file = || std::fs::metadata(&path).map_or(true, |metadata| metadata.is_file());
+        if path.file_name().is_some_and(|name| is_fragment(name.as_bytes())) && file() {
+            paths.insert(path);
+        }
+        if paths.len() > MAX_FILES || seen > MAX_ENTRIES {
+            let allowed = format!("at most {MAX_FILES} files *.toml among {MAX_ENTRIES} entries");
+            return Err(Box::new(problem("holds too many files".to_owned()).with_allowed(allowed)));
+        }
+    }
+    if paths.is_empty() {
+        return Err(Box::new(problem("is empty".to_owned()).with_allowed("a directory with at least one file *.toml")));
+    }
+    let (mut fragments, mut total) = (Vec::new(), 0);
+    for path in paths {
+        let bytes = file_bytes(&path);
+        total += bytes.as_ref().map_or(0, |bytes| bytes.len() as u64);
+        if total > MAX_DIRECTORY_SIZE {
+            let allowed = format!("at most {MAX_DIRECTORY_SIZE} bytes in all files");
+            return Err(Box::new(problem("is too large".to_owned()).with_allowed(allowed)));
+        }
+        fragments.push((path, bytes));
+    }
+    Ok(fragments)
+}
+
+fn is_fragment(name: &[u8]) -> bool {
+    let backup = name.starts_with(b"#") || name.ends_with(b"~.toml");
+    name.ends_with(b".toml") && !name.starts_with(b".") && !backup
+}
+
 /// Turns the content of the file into a tree, or says why it is none.
-pub(super) fn file_tree(path: &Path, bytes: &[u8]) -> Result<Value, Box<Problem>> {
-    let problem = |message: &str| Problem::new(Origin::File(path.to_owned()), "", message);
+pub(super) fn file_tree(path: &Path, bytes: &[u8]) -> Result<Node, Vec<Problem>> {
+    let origin = Origin::file(path);
     if bytes.len() as u64 > MAX_FILE_SIZE {
-        return Err(problem("is too large").with_allowed(format!("at most {MAX_FILE_SIZE} bytes")).into());
+        let allowed = format!("at most {MAX_FILE_SIZE} bytes");
+        return Err(vec![Problem::new(origin, "", "is too large").with_allowed(allowed)]);
     }
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let offset = error.valid_up_to();
-        let line = bytes.iter().take(offset).filter(|byte| **byte == b'\n').count() + 1;
-        let hint = format!("the byte at offset {offset}, in line {line}, does not belong to any UTF-8 character");
-        Box::new(problem("is not text").with_allowed("TOML in UTF-8").with_hint(Some(hint)))
+        let place = Lines::new(bytes).place(offset);
+        let hint = format!("the byte at offset {offset} does not belong to any UTF-8 character");
+        vec![
+            Problem::new(origin.at(Some(place)), "", "is not text").with_allowed("TOML in UTF-8").with_hint(Some(hint)),
+        ]
     })?;
-    toml_tree(text).map_err(|reason| {
-        let mut problem = problem("is not TOML").with_allowed("TOML 1.0, each key once");
-        problem.found = Some(reason);
-        Box::new(problem)
+    tree::parse(text).map_err(|errors| {
+        let problem = |error: SyntaxError| {
+            let mut problem = Problem::new(origin.at(Some(error.at)), "", "is not TOML");
+            problem.found = Some(error.reason);
+            problem.with_allowed("TOML, each key once")
+        };
+        errors.into_iter().map(problem).collect()
     })
-}
-
-/// Turns TOML into a tree; the error is a text that names line and column.
-pub(super) fn toml_tree(text: &str) -> Result<Value, String> {
-    let table = config::File::from_str(text, FileFormat::Toml).collect().map_err(|error| {
-        if let config::ConfigError::FileParse { cause, .. } = &error {
-            readable(&cause.to_string())
-        } else {
-            readable(&error.to_string())
-        }
-    })?;
-    Ok(Value::Object(table.into_iter().map(|(key, value)| (key, json(value))).collect()))
 }
 
 /// Reads one value as TOML would have it on the right of an equals sign.
 pub(super) fn toml_value(text: &str) -> Option<Value> {
-    match toml_tree(&format!("value = {text}")) {
+    match tree::parse_value(&format!("value = {text}")) {
         Ok(Value::Object(mut table)) if table.len() == 1 => table.remove("value"),
         Ok(_) | Err(_) => None,
     }
@@ -64,28 +110,4 @@ pub(super) fn environment_key(name: &str) -> Option<Vec<String>> {
     let source = Environment::with_prefix("ASA").prefix_separator("__").separator("__").source(Some(variable));
     let key = source.collect().ok()?.into_iter().next()?.0;
     Some(key.split('.').map(str::to_owned).collect())
-}
-
-/// Keeps the lines of a syntax error that a terminal can show.
-fn readable(text: &str) -> String {
-    text.trim_end().lines().take(6).map(plain).collect::<Vec<_>>().join("\n")
-}
-
-fn json(value: config::Value) -> Value {
-    use config::ValueKind as Kind;
-    match value.kind {
-        Kind::Nil => Value::Null,
-        Kind::Boolean(value) => Value::Bool(value),
-        Kind::I64(value) => Value::from(value),
-        Kind::U64(value) => Value::from(value),
-        Kind::I128(value) => Value::String(value.to_string()),
-        Kind::U128(value) => Value::String(value.to_string()),
-        // Infinity and not-a-number have no place in any setting; as text they are refused and shown.
-        Kind::Float(value) => {
-            serde_json::Number::from_f64(value).map_or_else(|| Value::String(value.to_string()), Value::Number)
-        }
-        Kind::String(value) => Value::String(value),
-        Kind::Table(table) => Value::Object(table.into_iter().map(|(key, value)| (key, json(value))).collect()),
-        Kind::Array(list) => Value::Array(list.into_iter().map(json).collect()),
-    }
 }

@@ -1,5 +1,7 @@
 //! The tree of keys that may appear.
 
+use std::borrow::Cow;
+
 use super::kind::Kind;
 
 /// One place in the tree of settings.
@@ -16,21 +18,20 @@ pub(super) enum Shape {
 /// A key, what it is for, and what may stand there.
 #[derive(Debug, Clone)]
 pub(super) struct Field {
-    pub(super) name: String,
-    #[allow(dead_code, reason = "the printers of manifests come next")]
+    pub(super) name: Cow<'static, str>,
     /// Whole sentences for the operator, with the reason of the default where it is not plain.
-    pub(super) about: String,
+    pub(super) about: Cow<'static, str>,
     pub(super) shape: Shape,
 }
 
 impl Field {
-    pub(super) fn new(name: &str, about: &str, shape: Shape) -> Self {
-        Self { name: name.to_owned(), about: about.to_owned(), shape }
+    pub(super) fn new(name: impl Into<Cow<'static, str>>, about: impl Into<Cow<'static, str>>, shape: Shape) -> Self {
+        Self { name: name.into(), about: about.into(), shape }
     }
 }
 
 impl Shape {
-    pub(super) fn table<const N: usize>(fields: [(&str, &str, Self); N]) -> Self {
+    pub(super) fn table<const N: usize>(fields: [(&'static str, &'static str, Self); N]) -> Self {
         Self::Table(fields.into_iter().map(|(name, about, shape)| Field::new(name, about, shape)).collect())
     }
 
@@ -44,7 +45,7 @@ impl Shape {
 
     /// Returns the names of the keys below this place.
     pub(super) fn names(&self) -> Vec<&str> {
-        self.children().iter().map(|field| field.name.as_str()).collect()
+        self.children().iter().map(|field| field.name.as_ref()).collect()
     }
 
     /// Returns what is below this place under this key.
@@ -53,7 +54,7 @@ impl Shape {
             Self::Leaf(_) => None,
             Self::Table(fields) => fields.iter().find(|field| field.name == key).map(|field| &field.shape),
             Self::Members(_, members) => {
-                let index = members.binary_search_by(|field| field.name.as_str().cmp(key)).ok()?;
+                let index = members.binary_search_by(|field| field.name.as_ref().cmp(key)).ok()?;
                 members.get(index).map(|field| &field.shape)
             }
         }
@@ -66,7 +67,7 @@ impl Shape {
         }
         self.children().iter().find_map(|field| {
             field.shape.table_with(key).map(|mut path| {
-                path.insert(0, field.name.clone());
+                path.insert(0, field.name.to_string());
                 path
             })
         })

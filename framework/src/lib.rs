@@ -5,4 +5,6 @@ pub mod deploy;
 pub mod event;
 pub mod machine;
 pub mod manifest;
+pub mod notify;
 pub mod roles;
+pub mod telemetry;

@@ -5,9 +5,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use asa_framework::event::{Event, Events};
+use asa_framework::telemetry::{self, BoxMakeWriter, Format, InitError, Levels, Telemetry};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
-use tracing_subscriber::EnvFilter;
 
 use crate::cli::LogFormat;
 use crate::lines::Lines;
@@ -19,34 +19,46 @@ pub(crate) fn block_on<F: Future>(simulated: bool, future: F) -> anyhow::Result<
     Ok(runtime.block_on(future))
 }
 
-/// Where log lines for people go.
-static LOG: OnceLock<Lines> = OnceLock::new();
+/// The log of this process, with the lines it writes to standard error.
+static LOG: OnceLock<(Telemetry, Lines)> = OnceLock::new();
 
 /// Lets the last log lines out before the process ends.
 pub(crate) fn flush_log() {
-    if let Some(log) = LOG.get() {
+    if let Some((telemetry, err)) = LOG.get() {
+        telemetry.finish();
         // Nobody is left to be told that nobody reads the log.
-        let _ = log.clone().finish(Duration::from_millis(200));
+        let _ = err.clone().finish(Duration::from_millis(200));
     }
 }
 
-/// Sends log lines to standard error, or as JSON objects to `out`; `ASA_LOG` chooses what is logged.
-pub(crate) fn log(format: LogFormat, default: &str, out: &Lines) {
-    let filter = EnvFilter::try_from_env("ASA_LOG").unwrap_or_else(|_| EnvFilter::new(default));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter);
-    // A second subscriber cannot be set; the first one stays.
-    let _ = match format {
-        LogFormat::Text => {
-            let ansi = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-            let err = LOG.get_or_init(Lines::stderr).clone();
-            builder.with_writer(move || err.clone()).with_ansi(ansi).with_target(false).try_init()
-        }
-        LogFormat::Json => {
-            let out = out.clone();
-            builder.json().with_writer(move || out.clone()).try_init()
-        }
+/// Sends log lines to standard error, to the journal if that is where standard error leads, or as JSON objects to
+/// `out`; `ASA_LOG` chooses what is logged. Returns the handle that changes this while the node runs.
+pub(crate) fn log(format: LogFormat, default: &str, out: &Lines) -> Option<Levels> {
+    let err = Lines::stderr();
+    let (format, lines) = match format {
+        LogFormat::Text => (Format::auto(std::env::var_os("JOURNAL_STREAM").as_deref(), io::stderr()), err.clone()),
+        LogFormat::Json => (Format::Json, out.clone()),
+    };
+    let settings = telemetry::Settings {
+        format,
+        levels: default.to_owned(),
+        levels_override: std::env::var_os(telemetry::LEVELS_VARIABLE),
+        colours: io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
+        repeats: telemetry::Limits::default(),
+    };
+    let text = telemetry::Settings { format: Format::Text, ..settings.clone() };
+    let log = match telemetry::init(&settings, writer(lines)) {
+        // What leads to the journal can be read even while the journal takes no fields.
+        Err(InitError::Journal(_)) => telemetry::init(&text, writer(err.clone())),
+        log => log,
     };
     std::panic::set_hook(Box::new(|panic| tracing::error!(%panic, "an actor panicked")));
+    // A second log cannot be set; the first one stays.
+    log.ok().map(|log| LOG.get_or_init(|| (log, err)).0.levels())
+}
+
+fn writer(lines: Lines) -> BoxMakeWriter {
+    BoxMakeWriter::new(move || lines.clone())
 }
 
 /// Waits for SIGTERM or Ctrl-C; the next one after that ends the process at once.

@@ -7,4 +7,6 @@ pub mod event;
 pub mod lifecycle;
 pub mod machine;
 pub mod manifest;
+pub mod notify;
 pub mod roles;
+pub mod telemetry;

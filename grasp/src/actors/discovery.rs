@@ -1,11 +1,12 @@
 //! Discovery: the cache, running questions and relayed ones.
 
 use super::connection::Connection;
+use super::contained::contained_wait;
+use super::links::{LinkChanged, Links};
 use super::node::ReleaseIds;
-use super::session::Surroundings;
-use crate::actors::link::{Link, Send};
+use super::surroundings::Surroundings;
 use crate::constants::RESPONSE_DIAL_TIMEOUT;
-use crate::protocol::LinkId;
+use crate::protocol::Heard;
 use crate::protocol::cache::Entry;
 use crate::protocol::discovery::{Discovery as Core, DiscoveryCounters, Found, Input, Output, Question};
 use crate::shell::{Pump, Pumped};
@@ -56,11 +57,6 @@ pub(crate) struct HeardByStream {
     pub(crate) raw: Vec<u8>,
 }
 
-/// A link is there, or gone.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(crate) struct LinkChanged(pub(crate) LinkId, pub(crate) Option<Addr<Link>>);
-
 /// What is known and counted.
 #[derive(Message)]
 #[rtype(result = "(DiscoveryCounters, usize)")]
@@ -75,7 +71,7 @@ pub(crate) struct Cached(pub(crate) String);
 pub(crate) struct Discovery {
     pump: Pump<Core>,
     around: Surroundings,
-    links: BTreeMap<LinkId, Addr<Link>>,
+    links: Links,
     questions: BTreeMap<u64, oneshot::Sender<Found>>,
     streams: BTreeMap<SocketAddr, Box<Connection>>,
     dials: usize,
@@ -85,7 +81,7 @@ impl Discovery {
     pub(crate) fn new(core: Core, around: Surroundings) -> Self {
         let (clock, recorder) = (around.clock.clone(), around.recorder.clone());
         let pump = Pump::new(core, clock, recorder, &around.name, "discovery".into());
-        let (links, questions, streams) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let (links, questions, streams) = (Links::default(), BTreeMap::new(), BTreeMap::new());
         Self { pump, around, links, questions, streams, dials: 0 }
     }
 
@@ -97,13 +93,15 @@ impl Discovery {
         }
         self.dials += 1;
         let (network, substrate) = (self.around.network.clone(), self.around.substrate.clone());
+        let tally = self.around.tally.clone();
         let delivered = async move {
             let deliver = async {
                 let mut stream = substrate.connect(network.connect(to).await?).await?;
                 stream.write_all(&bytes).await?;
                 stream.shutdown().await
             };
-            matches!(tokio::time::timeout(RESPONSE_DIAL_TIMEOUT, deliver).await, Ok(Ok(())))
+            let deliver = contained_wait(&tally, "connection", deliver);
+            matches!(tokio::time::timeout(RESPONSE_DIAL_TIMEOUT, deliver).await, Ok(Some(Ok(()))))
         };
         ctx.spawn(delivered.into_actor(self).map(move |delivered, actor, ctx| {
             actor.dials -= 1;
@@ -131,11 +129,7 @@ impl Pumped for Discovery {
 
     fn act(&mut self, output: Output, ctx: &mut Context<Self>) {
         match output {
-            Output::Multicast { link, bytes } => {
-                if let Some(link) = self.links.get(&link) {
-                    link.do_send(Send(bytes));
-                }
-            }
+            Output::Multicast { link, bytes } => self.links.multicast(link, bytes),
             Output::Respond { to, bytes, .. } => match self.streams.remove(&to) {
                 Some(connection) => {
                     ctx.spawn(connection.answer(bytes).into_actor(self));
@@ -186,7 +180,7 @@ impl Handler<HeardByStream> for Discovery {
             return;
         }
         self.streams.insert(peer, connection);
-        self.feed(Input::Heard { link: 0, source: peer, raw, message }, ctx);
+        self.feed(Input::Heard(Heard { link: 0, source: peer, raw, message }), ctx);
         // No answer means that none will come: by unicast nothing is relayed.
         self.streams.remove(&peer);
     }
@@ -195,11 +189,8 @@ impl Handler<HeardByStream> for Discovery {
 impl Handler<LinkChanged> for Discovery {
     type Result = ();
 
-    fn handle(&mut self, LinkChanged(id, link): LinkChanged, _: &mut Context<Self>) {
-        match link {
-            Some(link) => self.links.insert(id, link),
-            None => self.links.remove(&id),
-        };
+    fn handle(&mut self, change: LinkChanged, _: &mut Context<Self>) {
+        self.links.changed(change);
     }
 }
 

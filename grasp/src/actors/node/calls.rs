@@ -2,7 +2,7 @@
 
 use super::{
     DeregisterAsa, DeregisterObjective, Describe, Description, Discover, FloodOut, Gone, Leave, Listen, MayNegotiate,
-    MaySynchronize, Node, Open, OwnedSession, RegisterAsa, RegisterObjective, Registered, ServeValue, Stop, StopListen,
+    MaySynchronize, Node, Open, RegisterAsa, RegisterObjective, Registered, ServeValue, Stop, StopListen,
 };
 use crate::actors::discovery::{AskNetwork, Asking};
 use crate::actors::flood::SendFlood;
@@ -57,8 +57,8 @@ impl Node {
             }
             self.announce(name);
         }
-        for session in self.sessions.values().filter(|session| session.asa == asa) {
-            session.actor.do_send(Abandon);
+        for session in self.places.iter().filter_map(|(_, _, occupant)| occupant.owned_by(asa)) {
+            session.do_send(Abandon);
         }
     }
 }
@@ -122,8 +122,10 @@ impl Handler<DeregisterObjective> for Node {
         self.secured()?;
         self.registry.deregister_objective(asa, &name)?;
         // All state for the objective goes, open negotiations about it included (RFC 8991 §2.3.3).
-        for session in self.sessions.values().filter(|session| session.asa == asa && session.objective == name) {
-            session.actor.do_send(Abandon);
+        for (_, _, occupant) in self.places.iter().filter(|(_, _, occupant)| occupant.objective == name) {
+            if let Some(session) = occupant.owned_by(asa) {
+                session.do_send(Abandon);
+            }
         }
         if let Some(objective) = self.objectives.get(&name) {
             objective.do_send(objective::Stop(asa));
@@ -151,8 +153,7 @@ impl Handler<Discover> for Node {
             let detail = format!("the message has {size} bytes; {limit} fit into a multicast");
             return Err(Error::new(ErrorCode::Unspecified, detail));
         }
-        self.next_key += 1;
-        let request = self.next_key;
+        let request = self.around.key();
         let now = self.around.clock.now();
         let tries = if timeout.is_zero() { 0 } else { TRIES };
         let session_ids = (0..tries).map(|_| self.ids.allocate(now)).collect();
@@ -193,14 +194,13 @@ impl Handler<Open> for Node {
         self.secured()?;
         // The ASA may have gone while a peer was looked for.
         self.registry.name(asa)?;
-        if self.occupied >= self.config.sessions {
+        if self.places.len() >= self.config.sessions {
             let detail = format!("{} sessions are open", self.config.sessions);
             return Err(Error::new(ErrorCode::Unspecified, detail));
         }
         let session_id = self.ids.allocate(self.around.clock.now());
-        let slot = self.slot(session_id, Maker::Us);
+        let slot = self.slot(session_id, Maker::Us, target.clone(), &objective.name, negotiation);
         let config = self.session_config(session_id, &objective.name);
-        let name = objective.name.clone();
         let core = if negotiation {
             Core::Negotiation(Box::new(Negotiation::initiator(config, objective)))
         } else {
@@ -208,7 +208,9 @@ impl Handler<Open> for Node {
         };
         let key = slot.key;
         let session = Session::new(self.around.clone(), core, Origin::Dial(target), slot).start();
-        self.sessions.insert(key, OwnedSession { asa, objective: name, actor: session.clone() });
+        if let Some(occupant) = self.places.get_mut(key) {
+            occupant.owner = Some((asa, session.clone()));
+        }
         Ok((Held(session), session_id))
     }
 }
@@ -271,8 +273,7 @@ impl Handler<FloodOut> for Node {
         let session_id = self.ids.allocate(now);
         // A flood is over once it is sent; its id must not be used again for as long as it is remembered.
         self.ids.release(now, session_id, Maker::Us);
-        self.next_key += 1;
-        let (request, (reply, sent)) = (self.next_key, oneshot::channel());
+        let (request, (reply, sent)) = (self.around.key(), oneshot::channel());
         let input = flooding::Input::Flood { request, session_id, ttl, objectives };
         self.flood.do_send(SendFlood { input, request, reply });
         Ok(sent)
@@ -294,7 +295,7 @@ impl Handler<Describe> for Node {
             port: self.topology.port,
             stable_port: self.topology.stable_port,
             asas: self.registry.asas().map(|(_, name)| name.to_owned()).collect(),
-            sessions: self.occupied,
+            sessions: self.places.len(),
             session_id_clashes: self.ids.clashes,
             counters: self.around.tally.read(),
         })

@@ -8,7 +8,6 @@ use crate::error::Error;
 use crate::net::Interface;
 use crate::protocol::discovery::{Found, Scope};
 use crate::protocol::registry::Registration;
-use crate::protocol::session_id::Maker;
 use crate::protocol::{AsaHandle, LinkId};
 use crate::wire::{Locator, Message as WireMessage, Objective, SessionId};
 use actix::prelude::*;
@@ -88,7 +87,10 @@ message!(
     /// A session that an ASA owns from now on.
     Owned { key: u64, asa: AsaHandle, objective: String, session: Addr<Session> } -> ()
 );
-message!(Ended { key: u64, session_id: SessionId, maker: Maker } -> ());
+message!(
+    /// A session has left its place.
+    Ended { key: u64 } -> ()
+);
 message!(ReleaseIds { ids: Vec<SessionId> } -> ());
 message!(
     /// A connection that was kept open in silence is closed now.

@@ -3,14 +3,14 @@
 use super::connection::Connection;
 use super::contained::contained_wait;
 use super::links::{LinkChanged, Links};
-use super::node::ReleaseIds;
+use super::node::{Node, ReleaseIds};
 use super::surroundings::Surroundings;
 use crate::constants::RESPONSE_DIAL_TIMEOUT;
-use crate::protocol::Heard;
 use crate::protocol::cache::Entry;
 use crate::protocol::discovery::{Discovery as Core, DiscoveryCounters, Found, Input, Output, Question};
+use crate::protocol::{Heard, Time};
 use crate::shell::{Pump, Pumped};
-use crate::wire::Message as WireMessage;
+use crate::wire::{Message as WireMessage, SessionId};
 use actix::prelude::*;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -35,14 +35,22 @@ pub(crate) struct AskNetwork {
     pub(crate) reply: oneshot::Sender<Found>,
 }
 
-/// A question that is being asked; dropped, it is asked no more.
+/// A question that is being asked; dropped before it is answered, it is asked no more.
 pub(crate) struct Asking {
     pub(crate) request: u64,
+    pub(crate) session_ids: Vec<SessionId>,
+    pub(crate) answered: bool,
     pub(crate) discovery: Addr<Discovery>,
+    pub(crate) node: Addr<Node>,
 }
 
 impl Drop for Asking {
     fn drop(&mut self) {
+        if self.answered {
+            return;
+        }
+        // Here as well, since an actor that has failed knows the question no more.
+        self.node.do_send(ReleaseIds { ids: std::mem::take(&mut self.session_ids) });
         self.discovery.do_send(Feed(Input::Cancel { request: self.request }));
     }
 }
@@ -61,6 +69,11 @@ pub(crate) struct HeardByStream {
 #[derive(Message)]
 #[rtype(result = "(DiscoveryCounters, usize)")]
 pub(crate) struct Inspect;
+
+/// The whole cache, and the time now.
+#[derive(Message)]
+#[rtype(result = "(Time, Vec<(String, Entry)>)")]
+pub(crate) struct All;
 
 /// What is known about one objective.
 #[derive(Message)]
@@ -200,6 +213,16 @@ impl Handler<Inspect> for Discovery {
     fn handle(&mut self, _: Inspect, _: &mut Context<Self>) -> Self::Result {
         let core = self.pump.machine();
         MessageResult((core.counters(), core.cache().len()))
+    }
+}
+
+impl Handler<All> for Discovery {
+    type Result = MessageResult<All>;
+
+    fn handle(&mut self, _: All, _: &mut Context<Self>) -> Self::Result {
+        let now = self.pump.now();
+        let entries = self.pump.machine().cache().all(now);
+        MessageResult((now, entries.map(|(name, entry)| (name.to_owned(), entry.clone())).collect()))
     }
 }
 

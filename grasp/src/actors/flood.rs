@@ -3,7 +3,8 @@
 use super::links::{LinkChanged, Links};
 use super::surroundings::Surroundings;
 use crate::error::Error;
-use crate::protocol::flood::{Flood as Core, FloodCounters, Flooded, Input, Output};
+use crate::protocol::Time;
+use crate::protocol::flood::{Brought, Flood as Core, FloodCounters, Flooded, Input, Output};
 use crate::shell::{Pump, Pumped};
 use actix::prelude::*;
 use std::collections::BTreeMap;
@@ -27,6 +28,11 @@ pub(crate) struct SendFlood {
 #[derive(Message)]
 #[rtype(result = "Vec<Flooded>")]
 pub(crate) struct Get(pub(crate) String);
+
+/// Every unexpired copy with the flood that brought it, and the time now.
+#[derive(Message)]
+#[rtype(result = "(Time, Vec<(Flooded, Brought)>)")]
+pub(crate) struct All;
 
 /// The names of which there are unexpired copies.
 #[derive(Message)]
@@ -124,6 +130,16 @@ impl Handler<Get> for Flood {
 
     fn handle(&mut self, Get(name): Get, _: &mut Context<Self>) -> Vec<Flooded> {
         self.pump.machine().store().get(self.pump.now(), &name)
+    }
+}
+
+impl Handler<All> for Flood {
+    type Result = MessageResult<All>;
+
+    fn handle(&mut self, _: All, _: &mut Context<Self>) -> Self::Result {
+        let now = self.pump.now();
+        let copies = self.pump.machine().store().all(now);
+        MessageResult((now, copies.map(|(flooded, brought)| (flooded.clone(), *brought)).collect()))
     }
 }
 

@@ -316,16 +316,16 @@ impl Handler<Ask> for Session {
     }
 }
 
-/// How the session stands.
+/// How the session stands, and the time now.
 #[derive(Message)]
-#[rtype(result = "Standing")]
+#[rtype(result = "(Standing, Time)")]
 pub(crate) struct Inspect;
 
 impl Handler<Inspect> for Session {
     type Result = MessageResult<Inspect>;
 
     fn handle(&mut self, _: Inspect, _: &mut Context<Self>) -> Self::Result {
-        MessageResult(self.pump.machine().standing())
+        MessageResult((self.pump.machine().standing(), self.pump.now()))
     }
 }
 

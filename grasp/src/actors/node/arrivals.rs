@@ -5,6 +5,7 @@ use crate::actors::connection::{Connection, scope_of};
 use crate::actors::discovery::HeardByStream;
 use crate::actors::objective::{Requested, SynchRequested};
 use crate::actors::session::{Abandon, Target};
+use crate::api::dump::Kind;
 use crate::protocol::session_id::Maker;
 use crate::wire::{Message as WireMessage, Objective, SessionId};
 use actix::prelude::*;
@@ -74,7 +75,8 @@ impl Node {
         }
         let maker = self.maker(&peer);
         let Some(connection) = self.admit(connection, session_id, maker, ctx) else { return };
-        let slot = self.slot(session_id, maker, Target::Address(peer), &objective.name, true);
+        let slot =
+            self.slot(session_id, maker, Target::Address(peer), &objective.name, Kind::of_negotiation(&objective));
         let config = self.session_config(session_id, &objective.name);
         let actor = self.objective(&objective.name);
         if actor.try_send(Requested { connection, peer, objective, config, slot }).is_err() {
@@ -95,7 +97,7 @@ impl Node {
         }
         let maker = self.maker(&peer);
         let Some(connection) = self.admit(connection, session_id, maker, ctx) else { return };
-        let slot = self.slot(session_id, maker, Target::Address(peer), &objective.name, false);
+        let slot = self.slot(session_id, maker, Target::Address(peer), &objective.name, Kind::Synchronization);
         if self.objective(&objective.name).try_send(SynchRequested { connection, slot }).is_err() {
             self.refuse("busy");
         }

@@ -9,6 +9,7 @@ use crate::actors::flood::SendFlood;
 use crate::actors::node::links::StopLink;
 use crate::actors::objective;
 use crate::actors::session::{Abandon, Core, Handed, Held, Origin, Session};
+use crate::api::dump::Kind;
 use crate::error::{Error, ErrorCode};
 use crate::protocol::discovery::{Found, Question};
 use crate::protocol::negotiation::Negotiation;
@@ -138,7 +139,7 @@ impl Handler<DeregisterObjective> for Node {
 impl Handler<Discover> for Node {
     type Result = Result<(Asking, oneshot::Receiver<Found>), Error>;
 
-    fn handle(&mut self, call: Discover, _: &mut Context<Self>) -> Self::Result {
+    fn handle(&mut self, call: Discover, ctx: &mut Context<Self>) -> Self::Result {
         let Discover { asa, objective, timeout, minimum_ttl, scope, direct_only } = call;
         self.secured()?;
         self.registry.name(asa)?;
@@ -156,12 +157,14 @@ impl Handler<Discover> for Node {
         let request = self.around.key();
         let now = self.around.clock.now();
         let tries = if timeout.is_zero() { 0 } else { TRIES };
-        let session_ids = (0..tries).map(|_| self.ids.allocate(now)).collect();
+        let session_ids: Vec<SessionId> = (0..tries).map(|_| self.ids.allocate(now)).collect();
+        let (discovery, node) = (self.discovery.clone(), ctx.address());
+        let asking = Asking { request, session_ids: session_ids.clone(), answered: false, discovery, node };
         let (reply, found) = oneshot::channel();
         let question =
             Question { request, asker: asa, objective, session_ids, timeout, minimum_ttl, scope, direct_only };
         self.discovery.do_send(AskNetwork { question, reply });
-        Ok((Asking { request, discovery: self.discovery.clone() }, found))
+        Ok((asking, found))
     }
 }
 
@@ -199,7 +202,8 @@ impl Handler<Open> for Node {
             return Err(Error::new(ErrorCode::Unspecified, detail));
         }
         let session_id = self.ids.allocate(self.around.clock.now());
-        let slot = self.slot(session_id, Maker::Us, target.clone(), &objective.name, negotiation);
+        let kind = if negotiation { Kind::of_negotiation(&objective) } else { Kind::Synchronization };
+        let slot = self.slot(session_id, Maker::Us, target.clone(), &objective.name, kind);
         let config = self.session_config(session_id, &objective.name);
         let core = if negotiation {
             Core::Negotiation(Box::new(Negotiation::initiator(config, objective)))

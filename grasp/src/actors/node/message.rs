@@ -4,6 +4,7 @@ use super::Node;
 use crate::actors::connection::Connection;
 use crate::actors::discovery::Asking;
 use crate::actors::session::{Handed, Held, Session, Target};
+use crate::api::dump::{ObjectiveEntry, SessionEntry};
 use crate::error::Error;
 use crate::net::Interface;
 use crate::protocol::discovery::{Found, Scope};
@@ -65,6 +66,8 @@ message!(
         -> Result<oneshot::Receiver<Result<(), Error>>, Error>
 );
 message!(Describe {} -> Description);
+message!(ListObjectives {} -> Vec<ObjectiveEntry>);
+message!(ListSessions {} -> Vec<Listed>);
 message!(
     /// Ends all ASAs, and with them their sessions; nothing new is let in.
     Leave {} -> ()
@@ -107,6 +110,12 @@ impl Drop for Registered {
     fn drop(&mut self) {
         self.node.do_send(Gone { asa: self.handle });
     }
+}
+
+/// A session as far as the node knows it, and who knows the rest.
+pub(crate) struct Listed {
+    pub(crate) entry: SessionEntry,
+    pub(crate) actor: Option<Addr<Session>>,
 }
 
 /// What a node says about itself.

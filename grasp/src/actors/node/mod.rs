@@ -3,6 +3,7 @@
 mod arrivals;
 mod calls;
 mod links;
+mod lists;
 mod message;
 
 pub(crate) use message::*;
@@ -15,6 +16,7 @@ use super::objective::{Objective, Serve};
 use super::reception::Reception;
 use super::session::{Session, Slot, Target};
 use super::surroundings::Surroundings;
+use crate::api::dump::Kind;
 use crate::config::NodeConfig;
 use crate::error::{Error, ErrorCode};
 use crate::net::{Listener, Network};
@@ -55,8 +57,7 @@ pub(crate) struct Node {
 struct Occupant {
     session_id: SessionId,
     objective: String,
-    /// A negotiation; otherwise a synchronization.
-    negotiation: bool,
+    kind: Kind,
     peer: Target,
     since: Time,
     /// A request waits for its owner; the answer to a synchronization never has one.
@@ -138,9 +139,9 @@ impl Node {
     }
 
     /// Takes a place for a session.
-    fn slot(&mut self, session_id: SessionId, maker: Maker, peer: Target, objective: &str, negotiation: bool) -> Slot {
+    fn slot(&mut self, session_id: SessionId, maker: Maker, peer: Target, objective: &str, kind: Kind) -> Slot {
         let (key, since, objective) = (self.around.key(), self.around.clock.now(), objective.to_owned());
-        self.places.take(key, maker, Occupant { session_id, objective, negotiation, peer, since, owner: None });
+        self.places.take(key, maker, Occupant { session_id, objective, kind, peer, since, owner: None });
         Slot { key, session_id, node: self.around.node.clone() }
     }
 

@@ -5,7 +5,7 @@ mod support;
 
 use grasp::protocol::flood::{Flood, FloodConfig, Flooded, Input, Output};
 use grasp::protocol::rate::RelayRate;
-use grasp::protocol::{LinkId, LinkInfo, Topology};
+use grasp::protocol::{Heard, LinkId, LinkInfo, Topology};
 use grasp::wire::{Flags, Locator, Message, Objective, Transport, Value};
 use proptest::prelude::*;
 use std::collections::VecDeque;
@@ -99,7 +99,8 @@ fn only_synchronization_objectives_are_kept() {
         assert_eq!((node.core.store().len(), floods(&outputs).len()), (kept, 1), "flags {bits}");
     }
     let v = Message::Flood { session_id: 1, initiator: IpAddr::V6(gua(9)), ttl: 0, objectives: vec![] };
-    assert!(floods(&node.feed(Input::Heard { link: A, source: source(9, A), raw: v.encode(), message: v })).is_empty());
+    let heard = Heard { link: A, source: source(9, A), raw: v.encode(), message: v };
+    assert!(floods(&node.feed(Input::Heard(heard))).is_empty());
 }
 
 /// A-FLD-08: exactly the given copy is expired, also one without end, unless a newer value has replaced it.

@@ -1,16 +1,22 @@
 //! A connection that carries messages.
 
+use super::contained::{contained, contained_wait};
+use super::surroundings::Surroundings;
+use super::tally::Tally;
 use crate::net::ByteStream;
 use crate::wire::{DecodeError, Framer, Limits, Message, decode};
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf, split};
-use tokio::sync::mpsc::Receiver;
+use tokio::sync::{mpsc, oneshot};
 
 /// Bytes taken from the connection at once.
 const CHUNK: usize = 1024;
 /// Time limit for writing one message: a peer that takes nothing for so long is dead.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Messages of a session that wait to be written; the core paces them, so more means that the peer takes nothing.
+const OUTGOING: usize = 16;
 
 /// What comes out of a connection.
 #[derive(Debug)]
@@ -33,6 +39,7 @@ pub(crate) struct Reader<R> {
     source: R,
     framer: Framer,
     limits: Limits,
+    tally: Tally,
     chunk: Box<[u8; CHUNK]>,
 }
 
@@ -40,20 +47,27 @@ pub(crate) struct Reader<R> {
 pub(crate) type Connection = Reader<ByteStream>;
 
 impl<R: AsyncRead + Unpin> Reader<R> {
-    pub(crate) fn new(source: R, limits: Limits) -> Self {
-        Self { source, framer: Framer::new(limits), limits, chunk: Box::new([0; CHUNK]) }
+    pub(crate) fn new(source: R, around: &Surroundings) -> Self {
+        let (limits, tally, chunk) = (around.limits(), around.tally.clone(), Box::new([0; CHUNK]));
+        Self { source, framer: Framer::new(limits), limits, tally, chunk }
     }
 
-    /// Waits for the next message; nothing is lost if the future is dropped.
+    /// Waits for the next message; nothing is lost if the future is dropped. [`Incoming::Broken`] and
+    /// [`Incoming::Closed`] are the last to come.
     pub(crate) async fn next(&mut self) -> Incoming {
+        let tally = self.tally.clone();
+        // A source or a framer that has panicked is read no more.
+        contained_wait(&tally, "connection", self.read()).await.unwrap_or(Incoming::Closed { mid_message: true })
+    }
+
+    async fn read(&mut self) -> Incoming {
         loop {
             match self.framer.next_frame() {
-                Ok(Some(frame)) => {
-                    return match decode(&frame, &self.limits) {
-                        Ok(message) => Incoming::Message(message, frame),
-                        Err(error) => Incoming::Undecodable(error),
-                    };
-                }
+                Ok(Some(frame)) => match contained(&self.tally, "decode", || decode(&frame, &self.limits)) {
+                    Some(Ok(message)) => return Incoming::Message(message, frame),
+                    Some(Err(error)) => return Incoming::Undecodable(error),
+                    None => continue,
+                },
                 Ok(None) => {}
                 Err(error) => return Incoming::Broken(error),
             }
@@ -69,30 +83,73 @@ impl Connection {
     /// Separates the directions; what has been read already stays with the reader.
     pub(crate) fn split(self) -> (Reader<ReadHalf<ByteStream>>, WriteHalf<ByteStream>) {
         let (source, sink) = split(self.source);
-        (Reader { source, framer: self.framer, limits: self.limits, chunk: self.chunk }, sink)
+        let (framer, limits, tally, chunk) = (self.framer, self.limits, self.tally, self.chunk);
+        (Reader { source, framer, limits, tally, chunk }, sink)
     }
 
     /// Writes one message and closes.
-    pub(crate) async fn answer(mut self, bytes: Vec<u8>) {
-        let _ = tokio::time::timeout(WRITE_TIMEOUT, async {
-            self.source.write_all(&bytes).await?;
-            self.source.shutdown().await
-        })
-        .await;
+    pub(crate) async fn answer(self, bytes: Vec<u8>) {
+        let Self { mut source, tally, .. } = self;
+        let written = contained_wait(&tally, "connection", async {
+            source.write_all(&bytes).await?;
+            source.shutdown().await
+        });
+        let _ = tokio::time::timeout(WRITE_TIMEOUT, written).await;
     }
 }
 
-/// Writes each message in one piece (COM-01), and closes when no more can come.
-pub(crate) async fn write_all(mut sink: WriteHalf<ByteStream>, mut messages: Receiver<Vec<u8>>) -> Result<(), String> {
-    while let Some(bytes) = messages.recv().await {
-        match tokio::time::timeout(WRITE_TIMEOUT, sink.write_all(&bytes)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => return Err(error.to_string()),
-            Err(_) => return Err("the peer takes nothing".into()),
-        }
+/// The writing half of a session's connection. Dropped, what was sent is still written before the connection closes.
+pub(crate) struct Outgoing {
+    messages: mpsc::Sender<Vec<u8>>,
+    last_words: oneshot::Sender<Vec<u8>>,
+}
+
+/// What an [`Outgoing`] hands over.
+pub(crate) struct ToWrite {
+    messages: mpsc::Receiver<Vec<u8>>,
+    last_words: oneshot::Receiver<Vec<u8>>,
+}
+
+impl Outgoing {
+    pub(crate) fn new() -> (Self, ToWrite) {
+        let (messages, written) = mpsc::channel(OUTGOING);
+        let (last_words, said) = oneshot::channel();
+        (Self { messages, last_words }, ToWrite { messages: written, last_words: said })
     }
-    let _ = sink.shutdown().await;
-    Ok(())
+
+    /// Sends one message; tells whether there was room. A writer that has failed reports that by itself.
+    pub(crate) fn send(&self, bytes: Vec<u8>) -> bool {
+        !matches!(self.messages.try_send(bytes), Err(mpsc::error::TrySendError::Full(_)))
+    }
+
+    /// Sends this as the last message of all, room or not. Never waits, never fails.
+    pub(crate) fn part(self, last_words: Vec<u8>) {
+        let _ = self.last_words.send(last_words);
+    }
+}
+
+impl ToWrite {
+    /// Writes each message in one piece (COM-01), last words at least `gap` after the others, and closes when no more can
+    /// come.
+    pub(crate) async fn write(mut self, mut sink: WriteHalf<ByteStream>, gap: Duration) -> Result<(), String> {
+        while let Some(bytes) = self.messages.recv().await {
+            write(&mut sink, &bytes).await?;
+        }
+        if let Ok(bytes) = self.last_words.try_recv() {
+            tokio::time::sleep(gap).await;
+            write(&mut sink, &bytes).await?;
+        }
+        let _ = sink.shutdown().await;
+        Ok(())
+    }
+}
+
+async fn write(sink: &mut WriteHalf<ByteStream>, bytes: &[u8]) -> Result<(), String> {
+    match tokio::time::timeout(WRITE_TIMEOUT, sink.write_all(bytes)).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err("the peer takes nothing".into()),
+    }
 }
 
 /// The address of a peer as part of what identifies a session: link-local ones with their scope (T-10).

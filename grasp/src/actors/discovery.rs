@@ -1,15 +1,16 @@
 //! Discovery: the cache, running questions and relayed ones.
 
 use super::connection::Connection;
-use super::node::ReleaseIds;
-use super::session::Surroundings;
-use crate::actors::link::{Link, Send};
+use super::contained::contained_wait;
+use super::links::{LinkChanged, Links};
+use super::node::{Node, ReleaseIds};
+use super::surroundings::Surroundings;
 use crate::constants::RESPONSE_DIAL_TIMEOUT;
-use crate::protocol::LinkId;
 use crate::protocol::cache::Entry;
 use crate::protocol::discovery::{Discovery as Core, DiscoveryCounters, Found, Input, Output, Question};
+use crate::protocol::{Heard, Time};
 use crate::shell::{Pump, Pumped};
-use crate::wire::Message as WireMessage;
+use crate::wire::{Message as WireMessage, SessionId};
 use actix::prelude::*;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -34,14 +35,22 @@ pub(crate) struct AskNetwork {
     pub(crate) reply: oneshot::Sender<Found>,
 }
 
-/// A question that is being asked; dropped, it is asked no more.
+/// A question that is being asked; dropped before it is answered, it is asked no more.
 pub(crate) struct Asking {
     pub(crate) request: u64,
+    pub(crate) session_ids: Vec<SessionId>,
+    pub(crate) answered: bool,
     pub(crate) discovery: Addr<Discovery>,
+    pub(crate) node: Addr<Node>,
 }
 
 impl Drop for Asking {
     fn drop(&mut self) {
+        if self.answered {
+            return;
+        }
+        // Here as well, since an actor that has failed knows the question no more.
+        self.node.do_send(ReleaseIds { ids: std::mem::take(&mut self.session_ids) });
         self.discovery.do_send(Feed(Input::Cancel { request: self.request }));
     }
 }
@@ -56,15 +65,15 @@ pub(crate) struct HeardByStream {
     pub(crate) raw: Vec<u8>,
 }
 
-/// A link is there, or gone.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(crate) struct LinkChanged(pub(crate) LinkId, pub(crate) Option<Addr<Link>>);
-
 /// What is known and counted.
 #[derive(Message)]
 #[rtype(result = "(DiscoveryCounters, usize)")]
 pub(crate) struct Inspect;
+
+/// The whole cache, and the time now.
+#[derive(Message)]
+#[rtype(result = "(Time, Vec<(String, Entry)>)")]
+pub(crate) struct All;
 
 /// What is known about one objective.
 #[derive(Message)]
@@ -75,7 +84,7 @@ pub(crate) struct Cached(pub(crate) String);
 pub(crate) struct Discovery {
     pump: Pump<Core>,
     around: Surroundings,
-    links: BTreeMap<LinkId, Addr<Link>>,
+    links: Links,
     questions: BTreeMap<u64, oneshot::Sender<Found>>,
     streams: BTreeMap<SocketAddr, Box<Connection>>,
     dials: usize,
@@ -85,7 +94,7 @@ impl Discovery {
     pub(crate) fn new(core: Core, around: Surroundings) -> Self {
         let (clock, recorder) = (around.clock.clone(), around.recorder.clone());
         let pump = Pump::new(core, clock, recorder, &around.name, "discovery".into());
-        let (links, questions, streams) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let (links, questions, streams) = (Links::default(), BTreeMap::new(), BTreeMap::new());
         Self { pump, around, links, questions, streams, dials: 0 }
     }
 
@@ -97,13 +106,15 @@ impl Discovery {
         }
         self.dials += 1;
         let (network, substrate) = (self.around.network.clone(), self.around.substrate.clone());
+        let tally = self.around.tally.clone();
         let delivered = async move {
             let deliver = async {
                 let mut stream = substrate.connect(network.connect(to).await?).await?;
                 stream.write_all(&bytes).await?;
                 stream.shutdown().await
             };
-            matches!(tokio::time::timeout(RESPONSE_DIAL_TIMEOUT, deliver).await, Ok(Ok(())))
+            let deliver = contained_wait(&tally, "connection", deliver);
+            matches!(tokio::time::timeout(RESPONSE_DIAL_TIMEOUT, deliver).await, Ok(Some(Ok(()))))
         };
         ctx.spawn(delivered.into_actor(self).map(move |delivered, actor, ctx| {
             actor.dials -= 1;
@@ -131,11 +142,7 @@ impl Pumped for Discovery {
 
     fn act(&mut self, output: Output, ctx: &mut Context<Self>) {
         match output {
-            Output::Multicast { link, bytes } => {
-                if let Some(link) = self.links.get(&link) {
-                    link.do_send(Send(bytes));
-                }
-            }
+            Output::Multicast { link, bytes } => self.links.multicast(link, bytes),
             Output::Respond { to, bytes, .. } => match self.streams.remove(&to) {
                 Some(connection) => {
                     ctx.spawn(connection.answer(bytes).into_actor(self));
@@ -186,7 +193,7 @@ impl Handler<HeardByStream> for Discovery {
             return;
         }
         self.streams.insert(peer, connection);
-        self.feed(Input::Heard { link: 0, source: peer, raw, message }, ctx);
+        self.feed(Input::Heard(Heard { link: 0, source: peer, raw, message }), ctx);
         // No answer means that none will come: by unicast nothing is relayed.
         self.streams.remove(&peer);
     }
@@ -195,11 +202,8 @@ impl Handler<HeardByStream> for Discovery {
 impl Handler<LinkChanged> for Discovery {
     type Result = ();
 
-    fn handle(&mut self, LinkChanged(id, link): LinkChanged, _: &mut Context<Self>) {
-        match link {
-            Some(link) => self.links.insert(id, link),
-            None => self.links.remove(&id),
-        };
+    fn handle(&mut self, change: LinkChanged, _: &mut Context<Self>) {
+        self.links.changed(change);
     }
 }
 
@@ -209,6 +213,16 @@ impl Handler<Inspect> for Discovery {
     fn handle(&mut self, _: Inspect, _: &mut Context<Self>) -> Self::Result {
         let core = self.pump.machine();
         MessageResult((core.counters(), core.cache().len()))
+    }
+}
+
+impl Handler<All> for Discovery {
+    type Result = MessageResult<All>;
+
+    fn handle(&mut self, _: All, _: &mut Context<Self>) -> Self::Result {
+        let now = self.pump.now();
+        let entries = self.pump.machine().cache().all(now);
+        MessageResult((now, entries.map(|(name, entry)| (name.to_owned(), entry.clone())).collect()))
     }
 }
 

@@ -1,11 +1,10 @@
 //! Flooding: the flood cache, its watchers, and what is sent and relayed.
 
-use super::discovery::LinkChanged;
-use super::link::{Link, Send};
-use super::session::Surroundings;
+use super::links::{LinkChanged, Links};
+use super::surroundings::Surroundings;
 use crate::error::Error;
-use crate::protocol::LinkId;
-use crate::protocol::flood::{Flood as Core, FloodCounters, Flooded, Input, Output};
+use crate::protocol::Time;
+use crate::protocol::flood::{Brought, Flood as Core, FloodCounters, Flooded, Input, Output};
 use crate::shell::{Pump, Pumped};
 use actix::prelude::*;
 use std::collections::BTreeMap;
@@ -30,6 +29,11 @@ pub(crate) struct SendFlood {
 #[rtype(result = "Vec<Flooded>")]
 pub(crate) struct Get(pub(crate) String);
 
+/// Every unexpired copy with the flood that brought it, and the time now.
+#[derive(Message)]
+#[rtype(result = "(Time, Vec<(Flooded, Brought)>)")]
+pub(crate) struct All;
+
 /// The names of which there are unexpired copies.
 #[derive(Message)]
 #[rtype(result = "Vec<String>")]
@@ -49,7 +53,7 @@ pub(crate) struct Inspect;
 pub(crate) struct Flood {
     pump: Pump<Core>,
     around: Surroundings,
-    links: BTreeMap<LinkId, Addr<Link>>,
+    links: Links,
     floods: BTreeMap<u64, oneshot::Sender<Result<(), Error>>>,
     watchers: BTreeMap<String, Vec<mpsc::Sender<Flooded>>>,
 }
@@ -58,7 +62,7 @@ impl Flood {
     pub(crate) fn new(core: Core, around: Surroundings) -> Self {
         let (clock, recorder) = (around.clock.clone(), around.recorder.clone());
         let pump = Pump::new(core, clock, recorder, &around.name, "flood".into());
-        Self { pump, around, links: BTreeMap::new(), floods: BTreeMap::new(), watchers: BTreeMap::new() }
+        Self { pump, around, links: Links::default(), floods: BTreeMap::new(), watchers: BTreeMap::new() }
     }
 }
 
@@ -79,11 +83,7 @@ impl Pumped for Flood {
 
     fn act(&mut self, output: Output, _: &mut Context<Self>) {
         match output {
-            Output::Multicast { link, bytes } => {
-                if let Some(link) = self.links.get(&link) {
-                    link.do_send(Send(bytes));
-                }
-            }
+            Output::Multicast { link, bytes } => self.links.multicast(link, bytes),
             Output::Flooded(flooded) => {
                 let Some(watchers) = self.watchers.get_mut(&flooded.objective.name) else { return };
                 let tally = &self.around.tally;
@@ -133,6 +133,16 @@ impl Handler<Get> for Flood {
     }
 }
 
+impl Handler<All> for Flood {
+    type Result = MessageResult<All>;
+
+    fn handle(&mut self, _: All, _: &mut Context<Self>) -> Self::Result {
+        let now = self.pump.now();
+        let copies = self.pump.machine().store().all(now);
+        MessageResult((now, copies.map(|(flooded, brought)| (flooded.clone(), *brought)).collect()))
+    }
+}
+
 impl Handler<Names> for Flood {
     type Result = Vec<String>;
 
@@ -154,11 +164,8 @@ impl Handler<Watch> for Flood {
 impl Handler<LinkChanged> for Flood {
     type Result = ();
 
-    fn handle(&mut self, LinkChanged(id, link): LinkChanged, _: &mut Context<Self>) {
-        match link {
-            Some(link) => self.links.insert(id, link),
-            None => self.links.remove(&id),
-        };
+    fn handle(&mut self, change: LinkChanged, _: &mut Context<Self>) {
+        self.links.changed(change);
     }
 }
 

@@ -1,11 +1,12 @@
 //! One link: its multicast socket, and the TCP twin on which answers to its discoveries arrive.
 
 use super::connection::{Connection, Incoming};
+use super::contained::{contained, contained_wait};
 use super::node::LinkFailed;
-use super::session::Surroundings;
+use super::surroundings::Surroundings;
 use super::{discovery, flood};
 use crate::net::{ByteStream, LinkSockets, Listener, MulticastSocket};
-use crate::protocol::{LinkId, discovery as discovering, flood as flooding};
+use crate::protocol::{Heard, LinkId, discovery as discovering, flood as flooding};
 use crate::wire::{DecodeError, Message as WireMessage, decode};
 use actix::prelude::*;
 use futures_util::stream::{self, Stream};
@@ -58,14 +59,16 @@ impl Link {
     }
 
     fn datagram(&self, bytes: Vec<u8>, source: SocketAddr) {
-        let tally = &self.around.tally;
-        let Some(raw) = self.around.substrate.open(self.id, bytes) else {
-            tally.count("strangers", self.name.as_str());
-            return;
-        };
-        match decode(&raw, &self.around.limits()) {
-            Ok(message) => self.pass(message, raw, source, true),
-            Err(error) => self.undecodable(&error, source),
+        let (substrate, limits) = (&self.around.substrate, self.around.limits());
+        let opened = contained(&self.around.tally, "decode", || {
+            let raw = substrate.open(self.id, bytes)?;
+            Some((decode(&raw, &limits), raw))
+        });
+        match opened {
+            Some(Some((Ok(message), raw))) => self.pass(message, raw, source, true),
+            Some(Some((Err(error), _))) => self.undecodable(&error, source),
+            Some(None) => self.around.tally.count("strangers", self.name.as_str()),
+            None => {}
         }
     }
 
@@ -78,12 +81,13 @@ impl Link {
         let passed = match (&message, multicast) {
             (WireMessage::Noop, _) => return,
             (WireMessage::Flood { .. }, true) => {
-                self.flood.try_send(flood::Feed(flooding::Input::Heard { link, source, raw, message })).is_ok()
+                let heard = Heard { link, source, raw, message };
+                self.flood.try_send(flood::Feed(flooding::Input::Heard(heard))).is_ok()
             }
             (WireMessage::Discovery { .. }, true)
             | (WireMessage::Response { .. } | WireMessage::Synch { .. }, false) => {
-                let heard = discovering::Input::Heard { link, source, raw, message };
-                self.discovery.try_send(discovery::Feed(heard)).is_ok()
+                let heard = Heard { link, source, raw, message };
+                self.discovery.try_send(discovery::Feed(discovering::Input::Heard(heard))).is_ok()
             }
             _ => {
                 tally.count("messages_out_of_place", kind.name());
@@ -109,10 +113,11 @@ impl Link {
         }
         let (keep, mut evicted) = oneshot::channel();
         self.answering.push_back(keep);
-        let (substrate, limits, link) = (self.around.substrate.clone(), self.around.limits(), ctx.address());
+        let (around, link) = (self.around.clone(), ctx.address());
         let reading = async move {
-            let Ok(stream) = substrate.accept(stream).await else { return };
-            let mut connection = Connection::new(stream, limits);
+            let accepting = contained_wait(&around.tally, "connection", around.substrate.accept(stream));
+            let Some(Ok(stream)) = accepting.await else { return };
+            let mut connection = Connection::new(stream, &around);
             for _ in 0..ANSWERS {
                 let incoming = connection.next().await;
                 let last = !matches!(incoming, Incoming::Message(..));
@@ -226,8 +231,9 @@ impl Handler<Send> for Link {
     type Result = ();
 
     fn handle(&mut self, Send(bytes): Send, _: &mut Context<Self>) {
-        let bytes = self.around.substrate.seal(self.id, bytes);
-        if let Err(error) = self.multicast.send(&bytes) {
+        let (substrate, multicast) = (&self.around.substrate, &self.multicast);
+        let sent = contained(&self.around.tally, "multicast", || multicast.send(&substrate.seal(self.id, bytes)));
+        if let Some(Err(error)) = sent {
             // A failed send on one link does not stop the others; discovery and floods are repeated (T-29).
             tracing::debug!(link = self.name, %error, "could not multicast");
             self.around.tally.count("send_errors", self.name.as_str());

@@ -17,12 +17,15 @@
 //! ```
 
 pub(crate) mod connection;
+pub(crate) mod contained;
 pub(crate) mod discovery;
 pub(crate) mod flood;
 pub(crate) mod interfaces;
 pub(crate) mod link;
+pub(crate) mod links;
 pub(crate) mod node;
 pub(crate) mod objective;
 pub(crate) mod reception;
 pub(crate) mod session;
+pub(crate) mod surroundings;
 pub(crate) mod tally;

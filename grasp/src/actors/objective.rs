@@ -2,7 +2,8 @@
 
 use super::connection::Connection;
 use super::node::Owned;
-use super::session::{Core, Handed, Held, Origin, Session, Slot, Surroundings};
+use super::session::{Core, Handed, Held, Origin, Session, Slot};
+use super::surroundings::Surroundings;
 use crate::error::{Error, ErrorCode};
 use crate::protocol::AsaHandle;
 use crate::protocol::negotiation::Negotiation;
@@ -116,13 +117,11 @@ impl Handler<Requested> for Objective {
 impl Handler<SynchRequested> for Objective {
     type Result = ();
 
-    fn handle(&mut self, SynchRequested { connection, slot }: SynchRequested, _: &mut Context<Self>) {
+    fn handle(&mut self, SynchRequested { connection, slot }: SynchRequested, ctx: &mut Context<Self>) {
         let Some(objective) = self.served.clone() else { return };
         let bytes = Message::Synch { session_id: slot.session_id, objective }.encode();
-        actix::spawn(async move {
-            connection.answer(bytes).await;
-            drop(slot);
-        });
+        // The slot is one of the bounded number that the node has.
+        ctx.spawn(connection.answer(bytes).into_actor(self).map(|(), _, _| drop(slot)));
     }
 }
 

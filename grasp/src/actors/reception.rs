@@ -1,9 +1,10 @@
 //! The node's TCP listener: reads the first message of each connection, under bounds of number and time (COM-13).
 
 use super::connection::{Connection, Incoming};
+use super::contained::contained_wait;
 use super::link::{Accepted, accepting};
 use super::node::{Arrived, Node, Stop};
-use super::session::Surroundings;
+use super::surroundings::Surroundings;
 use crate::constants::INVALID_EXCERPT;
 use crate::net::{ByteStream, Listener};
 use crate::wire::{DecodeError, Message, Value};
@@ -12,6 +13,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::sync::oneshot;
+use tokio::task::JoinSet;
 
 /// The actor.
 pub(crate) struct Reception {
@@ -22,6 +24,8 @@ pub(crate) struct Reception {
     timeout: Duration,
     /// Those that have said nothing yet, oldest first; dropping the sender closes the connection.
     waiting: VecDeque<oneshot::Sender<()>>,
+    /// What reads their first messages; one that ends wakes no other, and all end with this life of the actor.
+    reading: JoinSet<()>,
 }
 
 impl Reception {
@@ -32,7 +36,15 @@ impl Reception {
         capacity: usize,
         timeout: Duration,
     ) -> Self {
-        Self { listener: Some(listener), around, node, capacity, timeout, waiting: VecDeque::new() }
+        Self {
+            listener: Some(listener),
+            around,
+            node,
+            capacity,
+            timeout,
+            waiting: VecDeque::new(),
+            reading: JoinSet::new(),
+        }
     }
 
     fn receive(&mut self, stream: ByteStream, peer: SocketAddr) {
@@ -40,10 +52,11 @@ impl Reception {
         if self.waiting.len() >= self.capacity && self.waiting.pop_front().is_some() {
             self.around.tally.count("connections_evicted", "silent");
         }
+        while self.reading.try_join_next().is_some() {}
         let (keep, mut evicted) = oneshot::channel();
         self.waiting.push_back(keep);
         let (around, node, timeout) = (self.around.clone(), self.node.clone(), self.timeout);
-        actix::spawn(async move {
+        self.reading.spawn_local(async move {
             let first = first_message(&around, stream);
             tokio::select! {
                 biased;
@@ -66,8 +79,9 @@ impl Reception {
 
 /// The first message that is not a no-op; anything that is no message is answered, if it can be, and the end.
 async fn first_message(around: &Surroundings, stream: ByteStream) -> Option<(Connection, Message, Vec<u8>)> {
-    let stream = around.substrate.accept(stream).await.ok()?;
-    let mut connection = Connection::new(stream, around.limits());
+    let accepting = contained_wait(&around.tally, "connection", around.substrate.accept(stream));
+    let stream = accepting.await?.ok()?;
+    let mut connection = Connection::new(stream, around);
     loop {
         match connection.next().await {
             Incoming::Message(Message::Noop, _) => {}

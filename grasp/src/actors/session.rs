@@ -1,70 +1,44 @@
 //! One unicast session: the connection, its core, and the calls that wait for it.
 
-use super::connection::{Connection, Incoming, Reader, write_all};
+use super::connection::{Connection, Incoming, Outgoing, Reader};
+use super::contained::contained_wait;
 use super::node::{Ended, Node};
-use super::tally::Tally;
+use super::surroundings::Surroundings;
 use crate::error::{Error, ErrorCode};
 use crate::net::{ByteStream, Network};
 use crate::protocol::negotiation::Negotiation;
-use crate::protocol::session::{Call, Input, Outcome, Output};
-use crate::protocol::session_id::Maker;
+use crate::protocol::session::{Call, Input, Outcome, Output, Standing};
 use crate::protocol::synchronization::Synchronization;
 use crate::protocol::{Machine, Time};
-use crate::recorder::Recorder;
-use crate::shell::Clock;
 use crate::shell::{Pump, Pumped};
 use crate::substrate::Substrate;
-use crate::wire::{Limits, SessionId};
+use crate::wire::SessionId;
 use actix::WeakAddr;
 use actix::prelude::*;
 use futures_util::stream::{self, Stream};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::io::ReadHalf;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 /// Time limit for one attempt to connect, within that of the call.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Messages of a session that wait to be written; the core paces them, so more means that the peer takes nothing.
-const OUTGOING: usize = 16;
-
-/// What a session needs of its node.
-#[derive(Clone)]
-pub(crate) struct Surroundings {
-    pub(crate) name: String,
-    pub(crate) clock: Clock,
-    pub(crate) recorder: Option<Recorder>,
-    pub(crate) network: Arc<dyn Network>,
-    pub(crate) substrate: Arc<dyn Substrate>,
-    pub(crate) tally: Tally,
-    pub(crate) depth: usize,
-    /// Largest message received; objectives that allow more raise it.
-    pub(crate) size: Arc<AtomicUsize>,
-    pub(crate) node: WeakAddr<Node>,
-}
-
-impl Surroundings {
-    pub(crate) fn limits(&self) -> Limits {
-        Limits { size: self.size.load(Ordering::Relaxed), depth: self.depth }
-    }
-}
+/// Longest pause before the last words of a session that has failed: its peer is to hear them within a second.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// A session's place in the node's books; leaving it frees the session id.
 pub(crate) struct Slot {
     pub(crate) key: u64,
     pub(crate) session_id: SessionId,
-    pub(crate) maker: Maker,
     pub(crate) node: WeakAddr<Node>,
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
         if let Some(node) = self.node.upgrade() {
-            node.do_send(Ended { key: self.key, session_id: self.session_id, maker: self.maker });
+            node.do_send(Ended { key: self.key });
         }
     }
 }
@@ -105,6 +79,26 @@ impl Machine for Core {
     }
 }
 
+impl Core {
+    /// Least pause between two messages.
+    fn gap(&self) -> Duration {
+        either!(self, machine => machine.config().gap)
+    }
+
+    /// What the peer is to be told if the core goes on no more.
+    fn last_words(&self) -> Option<&[u8]> {
+        match self {
+            Self::Negotiation(negotiation) => negotiation.last_words(),
+            Self::Synchronization(_) => None,
+        }
+    }
+
+    /// How the session stands.
+    fn standing(&self) -> Standing {
+        either!(self, machine => machine.standing())
+    }
+}
+
 /// Where a session's connection comes from.
 pub(crate) enum Origin {
     /// To be opened.
@@ -128,12 +122,10 @@ pub(crate) struct Session {
     around: Surroundings,
     origin: Option<Origin>,
     slot: Option<Slot>,
-    outgoing: Option<mpsc::Sender<Vec<u8>>>,
+    outgoing: Option<Outgoing>,
     reading: Option<SpawnHandle>,
     calls: BTreeMap<u64, oneshot::Sender<Result<Outcome, Error>>>,
     next_call: u64,
-    /// Something may still have to be written.
-    writing: bool,
     abandoned: bool,
 }
 
@@ -143,37 +135,46 @@ impl Session {
         let pump = Pump::new(core, around.clock.clone(), around.recorder.clone(), &around.name, label);
         let (slot, origin) = (Some(slot), Some(origin));
         let calls = BTreeMap::new();
-        let (writing, abandoned) = (false, false);
-        Self { pump, around, origin, slot, outgoing: None, reading: None, calls, next_call: 0, writing, abandoned }
+        Self { pump, around, origin, slot, outgoing: None, reading: None, calls, next_call: 0, abandoned: false }
     }
 
-    /// Ends the actor once it is over, written out and nobody will ask any more.
+    /// Ends the actor once the session is over and nobody will ask any more; what was sent is written all the same.
     fn stop_if_done(&self, ctx: &mut Context<Self>) {
-        if self.slot.is_none() && self.abandoned && !self.writing {
+        if self.slot.is_none() && self.abandoned {
             ctx.stop();
         }
     }
 
     fn attach(&mut self, connection: Connection, ctx: &mut Context<Self>) {
         let (reader, sink) = connection.split();
-        let (outgoing, messages) = mpsc::channel(OUTGOING);
+        let (outgoing, to_write) = Outgoing::new();
         self.outgoing = Some(outgoing);
         self.reading = Some(ctx.add_stream(incoming(reader)));
-        self.writing = true;
-        ctx.spawn(write_all(sink, messages).into_actor(self).map(|result, actor, ctx| {
-            actor.writing = false;
-            if let Err(detail) = result {
+        let gap = self.pump.machine().gap().min(LAST_WORDS);
+        let tally = self.around.tally.clone();
+        let (failed, failure) = oneshot::channel();
+        // It ends by itself: soon after this actor has let go of `outgoing`, or when the peer takes nothing. It outlives
+        // this actor, so that a peer is told also when that has failed.
+        actix::spawn(async move {
+            let written = contained_wait(&tally, "connection", to_write.write(sink, gap)).await;
+            if let Err(detail) = written.unwrap_or(Err("writing has failed".into())) {
+                let _ = failed.send(detail);
+            }
+        });
+        ctx.spawn(failure.into_actor(self).map(|failure, actor, ctx| {
+            if let Ok(detail) = failure {
                 actor.feed(Input::SendFailed(detail), ctx);
             }
-            actor.stop_if_done(ctx);
         }));
     }
 
     fn dial(&mut self, target: Target, ctx: &mut Context<Self>) {
         let (network, substrate) = (self.around.network.clone(), self.around.substrate.clone());
+        let tally = self.around.tally.clone();
         let dialled = async move {
-            match tokio::time::timeout(CONNECT_TIMEOUT, connect(&*network, &*substrate, target)).await {
-                Ok(result) => result,
+            let connecting = contained_wait(&tally, "connection", connect(&*network, &*substrate, target));
+            match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
+                Ok(result) => result.unwrap_or(Err("connecting has failed".to_owned())),
                 Err(_) => Err("no connection within 5 s".to_owned()),
             }
         };
@@ -181,7 +182,7 @@ impl Session {
             // The session may have ended while it was dialling.
             Ok(_) if actor.slot.is_none() => {}
             Ok(stream) => {
-                actor.attach(Connection::new(stream, actor.around.limits()), ctx);
+                actor.attach(Connection::new(stream, &actor.around), ctx);
                 actor.feed(Input::Connected, ctx);
             }
             Err(detail) => actor.feed(Input::ConnectFailed(detail), ctx),
@@ -228,6 +229,18 @@ impl Actor for Session {
     }
 }
 
+impl Drop for Session {
+    /// A session that has not ended as its core wants it, because this actor has failed, still tells its peer.
+    fn drop(&mut self) {
+        if let Some(outgoing) = self.outgoing.take()
+            && let Some(last_words) = self.pump.machine().last_words()
+        {
+            self.around.tally.count("sessions_failed", "");
+            outgoing.part(last_words.to_vec());
+        }
+    }
+}
+
 impl Pumped for Session {
     type Core = Core;
 
@@ -239,8 +252,7 @@ impl Pumped for Session {
         match output {
             Output::Send(bytes) => {
                 let Some(outgoing) = &self.outgoing else { return };
-                // The writer has ended only if writing failed, which is reported by itself.
-                if let Err(mpsc::error::TrySendError::Full(_)) = outgoing.try_send(bytes) {
+                if !outgoing.send(bytes) {
                     self.around.tally.count("messages_dropped", "the peer takes nothing");
                     self.outgoing = None;
                 }
@@ -301,6 +313,19 @@ impl Handler<Ask> for Session {
         self.next_call += 1;
         self.calls.insert(id, reply);
         self.feed(Input::Call(id, call), ctx);
+    }
+}
+
+/// How the session stands, and the time now.
+#[derive(Message)]
+#[rtype(result = "(Standing, Time)")]
+pub(crate) struct Inspect;
+
+impl Handler<Inspect> for Session {
+    type Result = MessageResult<Inspect>;
+
+    fn handle(&mut self, _: Inspect, _: &mut Context<Self>) -> Self::Result {
+        MessageResult((self.pump.machine().standing(), self.pump.now()))
     }
 }
 

@@ -1,6 +1,6 @@
 //! What an ASA asks of its node: registration, discovery, negotiation (RFC 8991 §2.3.3 to §2.3.5).
 
-use super::{Grasp, Session, gone};
+use super::{Grasp, Session, answer, gone};
 use crate::actors::discovery;
 use crate::actors::node::{self, Node};
 use crate::actors::session::{Handed, Target};
@@ -16,6 +16,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
+
+/// Times that a question is asked if the actor that has it fails.
+const TRIES: usize = 4;
+/// First pause before something is asked again of an actor that has failed.
+pub(super) const PAUSE: Duration = Duration::from_millis(100);
+/// Longest such pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// A registered ASA: everything that RFC 8991 lets it do.
 #[derive(Clone)]
@@ -54,7 +61,7 @@ impl Asa {
         M: Message<Result = Result<T, Error>> + Send + 'static,
         T: Send + 'static,
     {
-        self.grasp.node.send(message).await.map_err(|_| gone())?
+        answer(&self.grasp.node, message).await?
     }
 
     pub(super) fn timeout(&self, timeout: Duration) -> Duration {
@@ -120,10 +127,21 @@ impl Asa {
         scope: Scope,
         direct_only: bool,
     ) -> Result<Found, Error> {
-        let (asa, objective) = (self.handle, objective.clone());
-        let call = node::Discover { asa, objective, timeout, minimum_ttl, scope, direct_only };
-        let (_asking, found) = self.call(call).await?;
-        found.await.map_err(|_| gone())
+        let deadline = Instant::now() + timeout;
+        let mut left = timeout;
+        for _ in 0..TRIES {
+            let (asa, objective) = (self.handle, objective.clone());
+            let call = node::Discover { asa, objective, timeout: left, minimum_ttl, scope, direct_only };
+            let (mut asking, found) = self.call(call).await?;
+            if let Ok(found) = found.await {
+                asking.answered = true;
+                return Ok(found);
+            }
+            // The actor that had the question has failed.
+            tokio::time::sleep(PAUSE.min(left)).await;
+            left = deadline.saturating_duration_since(Instant::now());
+        }
+        Err(gone())
     }
 
     /// Requests a negotiation (RFC 8991 §2.3.5). With no `peer` one is discovered; a dead locator is skipped for the next.
@@ -249,8 +267,7 @@ impl Asa {
     ///
     /// `#06`, `#13`, `#14`, `#15`, `#16`; `#03` when listening is stopped meanwhile.
     pub async fn listen_negotiate(&self, objective: &Objective) -> Result<(Session, Objective), Error> {
-        let handed = self.call(node::Listen { asa: self.handle, objective: objective.clone() }).await?;
-        let handed = handed.await.map_err(|_| Error::new(ErrorCode::Unspecified, "listening has been stopped"))??;
+        let handed = self.handed(objective).await?;
         let Handed { session, session_id, peer, objective, .. } = handed;
         let session = Session {
             actor: session,
@@ -260,6 +277,24 @@ impl Asa {
             asa: self.grasp.asa(self.handle),
         };
         Ok((session, objective))
+    }
+
+    /// Waits for a request, in as many lives of the objective's actor as it takes.
+    async fn handed(&self, objective: &Objective) -> Result<Handed, Error> {
+        let mut pause = Duration::ZERO;
+        loop {
+            let since = Instant::now();
+            let handed = self.call(node::Listen { asa: self.handle, objective: objective.clone() }).await?;
+            if let Ok(handed) = handed.await {
+                return handed;
+            }
+            // The actor has failed: at once at first, then ever more seldom while it goes on failing.
+            if since.elapsed() > LONGEST_PAUSE {
+                pause = Duration::ZERO;
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).clamp(PAUSE, LONGEST_PAUSE);
+        }
     }
 
     /// Stops listening (RFC 8991 §2.3.5): waiting calls fail, queued and new requests are closed.

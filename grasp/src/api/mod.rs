@@ -3,6 +3,7 @@
 //! Every waiting call is cancel-safe: dropping its future frees the session and the socket behind it.
 
 mod asa;
+pub mod dump;
 mod session;
 mod synchronization;
 
@@ -64,8 +65,18 @@ pub struct Status {
     pub counters: std::collections::BTreeMap<String, u64>,
 }
 
+/// An actor of the node does not answer; the only place that says why.
 fn gone() -> Error {
     Error::new(ErrorCode::Unspecified, "the GRASP node has been shut down")
+}
+
+/// Asks an actor of the node.
+async fn answer<A, M>(actor: &Addr<A>, message: M) -> Result<M::Result, Error>
+where
+    A: Actor<Context = Context<A>> + Handler<M>,
+    M: Message<Result: Send> + Send + 'static,
+{
+    actor.send(message).await.map_err(|_| gone())
 }
 
 impl Grasp {
@@ -96,7 +107,7 @@ impl Grasp {
     ///
     /// `#04` registry full, `#05` name in use.
     pub async fn register_asa(&self, name: &str) -> Result<Asa, Error> {
-        let registered = self.node.send(node::RegisterAsa { name: name.to_owned() }).await.map_err(|_| gone())??;
+        let registered = answer(&self.node, node::RegisterAsa { name: name.to_owned() }).await??;
         let (handle, registration) = (registered.handle, Some(Arc::new(registered)));
         Ok(Asa { handle, grasp: self.clone(), _registration: registration })
     }
@@ -113,7 +124,7 @@ impl Grasp {
     ///
     /// `#06` unknown handle, `#07` the name is not that of the handle.
     pub async fn deregister_asa(&self, handle: AsaHandle, name: &str) -> Result<(), Error> {
-        self.node.send(node::DeregisterAsa { asa: handle, name: name.to_owned() }).await.map_err(|_| gone())?
+        answer(&self.node, node::DeregisterAsa { asa: handle, name: name.to_owned() }).await?
     }
 
     /// What the node says about itself.
@@ -122,9 +133,9 @@ impl Grasp {
     ///
     /// `#03` after a shutdown.
     pub async fn status(&self) -> Result<Status, Error> {
-        let node = self.node.send(node::Describe {}).await.map_err(|_| gone())?;
-        let (discovery, discovery_cache) = self.discovery.send(discovery::Inspect).await.map_err(|_| gone())?;
-        let (flood, flood_cache) = self.flood.send(flood::Inspect).await.map_err(|_| gone())?;
+        let node = answer(&self.node, node::Describe {}).await?;
+        let (discovery, discovery_cache) = answer(&self.discovery, discovery::Inspect).await?;
+        let (flood, flood_cache) = answer(&self.flood, flood::Inspect).await?;
         let mut counters = node.counters;
         counters.insert("session_id_clashes".into(), node.session_id_clashes);
         for (prefix, value) in
@@ -157,7 +168,7 @@ impl Grasp {
     ///
     /// `#03` after a shutdown.
     pub async fn flooded_names(&self) -> Result<Vec<String>, Error> {
-        self.flood.send(flood::Names).await.map_err(|_| gone())
+        answer(&self.flood, flood::Names).await
     }
 
     /// Declines open sessions, deregisters all ASAs, and ends the instance when the sessions are gone or after `limit`.

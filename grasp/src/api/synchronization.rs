@@ -1,6 +1,7 @@
 //! Synchronization and flooding (RFC 8991 §2.3.6).
 
-use super::{Asa, gone};
+use super::asa::PAUSE;
+use super::{Asa, answer, gone};
 use crate::actors::{flood, node};
 use crate::error::{Error, ErrorCode};
 use crate::protocol::AsaLocator;
@@ -49,7 +50,7 @@ impl Asa {
         let result = match peer {
             Some(peer) => self.request(objective, peer, deadline, false).await,
             None => {
-                let flooded = self.grasp.flood.send(flood::Get(objective.name.clone())).await.map_err(|_| gone())?;
+                let flooded = answer(&self.grasp.flood, flood::Get(objective.name.clone())).await?;
                 if let Some(latest) = flooded.into_iter().next() {
                     return Ok(latest.objective);
                 }
@@ -93,7 +94,14 @@ impl Asa {
     ///
     /// `#06`, `#13`, `#14`, `#16`, `#32`, `#38`; `#03` if it would not fit into a multicast or comes too often.
     pub async fn flood(&self, ttl: u32, objectives: Vec<(Objective, Option<Locator>)>) -> Result<(), Error> {
-        self.call(node::FloodOut { asa: self.handle, ttl, objectives }).await?.await.map_err(|_| gone())?
+        let asa = self.handle;
+        let sent = self.call(node::FloodOut { asa, ttl, objectives: objectives.clone() }).await?;
+        if let Ok(result) = sent.await {
+            return result;
+        }
+        // The actor that had it has failed. A copy that is sent twice does no harm.
+        tokio::time::sleep(PAUSE).await;
+        self.call(node::FloodOut { asa, ttl, objectives }).await?.await.map_err(|_| gone())?
     }
 
     /// Every unexpired flooded copy of an objective, latest first (RFC 8991 §2.3.6).
@@ -103,7 +111,7 @@ impl Asa {
     /// `#06`, `#16`, `#32`.
     pub async fn get_flood(&self, objective: &Objective) -> Result<Vec<Flooded>, Error> {
         self.call(node::MaySynchronize { asa: self.handle, objective: objective.clone() }).await?;
-        self.grasp.flood.send(flood::Get(objective.name.clone())).await.map_err(|_| gone())
+        answer(&self.grasp.flood, flood::Get(objective.name.clone())).await
     }
 
     /// Tells of every copy of an objective that is flooded from now on (an extension).
@@ -114,7 +122,7 @@ impl Asa {
     pub async fn watch_flood(&self, objective: &Objective) -> Result<mpsc::Receiver<Flooded>, Error> {
         self.call(node::MaySynchronize { asa: self.handle, objective: objective.clone() }).await?;
         let (watcher, copies) = mpsc::channel(WATCH_QUEUE);
-        self.grasp.flood.send(flood::Watch(objective.name.clone(), watcher)).await.map_err(|_| gone())?;
+        answer(&self.grasp.flood, flood::Watch(objective.name.clone(), watcher)).await?;
         Ok(copies)
     }
 
@@ -129,6 +137,6 @@ impl Asa {
             return Err(Error::new(ErrorCode::NotObjective, flooded.objective.name.as_str()));
         }
         let input = crate::protocol::flood::Input::Expire(flooded.clone());
-        self.grasp.flood.send(flood::Feed(input)).await.map_err(|_| gone())
+        answer(&self.grasp.flood, flood::Feed(input)).await
     }
 }

@@ -74,6 +74,11 @@ impl DiscoveryCache {
         found
     }
 
+    /// Unexpired entries of every name, by name, each best first.
+    pub fn all(&self, now: Time) -> impl Iterator<Item = (&str, &Entry)> {
+        self.entries.keys().flat_map(move |name| self.get(now, name).into_iter().map(|entry| (name.as_str(), entry)))
+    }
+
     /// Deletes what lives no longer than `minimum` from now; 0 deletes all (RFC 8991 §2.3.4, T-39).
     pub fn flush(&mut self, now: Time, name: &str, minimum: Duration) {
         if let Some(list) = self.entries.get_mut(name) {

@@ -3,9 +3,11 @@
 pub mod cache;
 pub mod discovery;
 pub mod flood;
+mod heard;
 mod machine;
 pub mod negotiation;
 mod objective;
+pub mod places;
 pub mod rate;
 pub mod registry;
 pub mod seen;
@@ -15,6 +17,7 @@ pub mod synchronization;
 mod time;
 mod topology;
 
+pub use heard::Heard;
 pub use machine::Machine;
 pub use objective::{Announcement, AsaHandle, AsaLocator, Rapid};
 pub use time::Time;

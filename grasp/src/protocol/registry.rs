@@ -276,6 +276,17 @@ impl Registry {
         self.asas.iter().map(|(handle, name)| (*handle, name.as_str()))
     }
 
+    /// The names of the registered objectives, in their order.
+    pub fn objectives(&self) -> impl Iterator<Item = &str> {
+        self.objectives.keys().map(String::as_str)
+    }
+
+    /// The ASAs that hold an objective, each with how it registered it, in the order of their registration.
+    pub fn holders(&self, name: &str) -> impl Iterator<Item = (&str, &Objective)> {
+        let holders = self.objectives.get(name).into_iter().flatten();
+        holders.filter_map(|(asa, holding)| Some((self.asas.get(asa)?.as_str(), &holding.objective)))
+    }
+
     fn holding(&self, handle: AsaHandle, name: &str) -> Result<&Holding, Error> {
         self.name(handle)?;
         let holders = self.objectives.get(name).ok_or(Error::new(ErrorCode::NotObjective, name))?;

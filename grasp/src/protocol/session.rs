@@ -1,5 +1,6 @@
 //! What every unicast session hears and says, whether it negotiates or synchronizes.
 
+use super::Time;
 use crate::error::Error;
 use crate::wire::{DecodeError, Message, Objective, SessionId, Value};
 use serde::{Deserialize, Serialize};
@@ -100,6 +101,33 @@ pub enum Note {
     LoopCount,
     /// This side announced a wait that has passed without a message.
     Overdue,
+}
+
+/// How a session stands, for an operator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// Who has to do something.
+    pub phase: Phase,
+    /// Loop count left, in a negotiation.
+    pub loop_count: Option<u8>,
+    /// When the session fails unless something happens before.
+    pub until: Option<Time>,
+}
+
+/// Who has to do something in a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// The connection is being opened, or waits for the request.
+    Dialling,
+    /// The local ASA decides.
+    OurTurn,
+    /// The peer's answer is awaited.
+    TheirTurn,
+    /// Whoever has the turn has asked for more time.
+    Waiting,
+    /// It is over; the last message may still have to leave.
+    Over,
 }
 
 /// What both kinds of session are made with.

@@ -1,6 +1,6 @@
 //! One synchronization, on the side that asks (RFC 8990 §2.5.6.1, §2.8.6, §2.8.10).
 
-use super::session::{Call, Input, Note, Outcome, Output, SessionConfig};
+use super::session::{Call, Input, Note, Outcome, Output, Phase, SessionConfig, Standing};
 use super::{Machine, Time};
 use crate::error::{Error, ErrorCode};
 use crate::wire::{Message, Objective, Rule, Value};
@@ -36,6 +36,23 @@ impl Synchronization {
             failure: None,
             outputs: VecDeque::new(),
         }
+    }
+
+    /// What the session was made with.
+    #[must_use]
+    pub fn config(&self) -> &SessionConfig {
+        &self.config
+    }
+
+    /// How the session stands.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        let phase = match (self.over, self.connected && self.pending.is_some()) {
+            (true, _) => Phase::Over,
+            (false, true) => Phase::TheirTurn,
+            (false, false) => Phase::Dialling,
+        };
+        Standing { phase, loop_count: None, until: self.deadline }
     }
 
     fn end(&mut self, result: Result<Outcome, Error>) {

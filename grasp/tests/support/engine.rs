@@ -6,7 +6,7 @@ use grasp::protocol::flood::{self, Flood, FloodConfig};
 use grasp::protocol::negotiation::Negotiation;
 use grasp::protocol::session::{self, Call, SessionConfig};
 use grasp::protocol::synchronization::Synchronization;
-use grasp::protocol::{Announcement, AsaHandle, LinkInfo, Machine, Rapid, Time, Topology};
+use grasp::protocol::{Announcement, AsaHandle, Heard, LinkInfo, Machine, Rapid, Time, Topology};
 use grasp::wire::{
     Answer, EndOption, Flags, Limits, Locator, Message, Objective, TaggedObjective, Transport, Value, decode,
     with_loop_count,
@@ -225,9 +225,9 @@ impl Node {
     fn hear(&mut self, source: &mut Source<'_>, raw: Vec<u8>, message: Message) {
         let link = source.small(4).into();
         let from: SocketAddr = (source.address(), 7017).into();
-        let heard = discovery::Input::Heard { link, source: from, raw: raw.clone(), message: message.clone() };
-        self.discovery.handle(self.now, heard);
-        self.flood.handle(self.now, flood::Input::Heard { link, source: from, raw, message });
+        let heard = Heard { link, source: from, raw, message };
+        self.discovery.handle(self.now, discovery::Input::Heard(heard.clone()));
+        self.flood.handle(self.now, flood::Input::Heard(heard));
     }
 
     fn step(&mut self, source: &mut Source<'_>) {

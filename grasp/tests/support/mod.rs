@@ -8,7 +8,7 @@ pub mod negotiating;
 
 use grasp::protocol::discovery::{self, Discovery, DiscoveryConfig};
 use grasp::protocol::flood::{self, Flood, FloodConfig};
-use grasp::protocol::{LinkId, LinkInfo, Machine, Time, Topology};
+use grasp::protocol::{Heard, LinkId, LinkInfo, Machine, Time, Topology};
 use grasp::wire::{Limits, Locator, Message, Objective, SessionId, Value, decode};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::time::Duration;
@@ -130,8 +130,8 @@ impl Driver<Discovery> {
     }
 
     pub fn hear_raw(&mut self, link: LinkId, source: SocketAddr, raw: &[u8]) -> Vec<discovery::Output> {
-        let input = discovery::Input::Heard { link, source, raw: raw.to_vec(), message: message(raw) };
-        self.feed(input)
+        let heard = Heard { link, source, raw: raw.to_vec(), message: message(raw) };
+        self.feed(discovery::Input::Heard(heard))
     }
 
     pub fn hear(&mut self, link: LinkId, peer: u16, message: &Message) -> Vec<discovery::Output> {
@@ -151,8 +151,8 @@ impl Driver<Flood> {
     }
 
     pub fn hear_raw(&mut self, link: LinkId, raw: &[u8]) -> Vec<flood::Output> {
-        let input = flood::Input::Heard { link, source: source(7, link), raw: raw.to_vec(), message: message(raw) };
-        self.feed(input)
+        let heard = Heard { link, source: source(7, link), raw: raw.to_vec(), message: message(raw) };
+        self.feed(flood::Input::Heard(heard))
     }
 
     pub fn hear(&mut self, link: LinkId, message: &Message) -> Vec<flood::Output> {

@@ -1,9 +1,11 @@
 //! Requests from the network (RFC 8990 §2.8.6).
 
-use super::{Arrived, Ended, Node, Owned, OwnedSession, ReleaseIds, Unparked};
+use super::{Arrived, Ended, Node, Owned, ReleaseIds, Unparked};
 use crate::actors::connection::{Connection, scope_of};
 use crate::actors::discovery::HeardByStream;
 use crate::actors::objective::{Requested, SynchRequested};
+use crate::actors::session::{Abandon, Target};
+use crate::api::dump::Kind;
 use crate::protocol::session_id::Maker;
 use crate::wire::{Message as WireMessage, Objective, SessionId};
 use actix::prelude::*;
@@ -36,13 +38,12 @@ impl Node {
         maker: Maker,
         ctx: &mut Context<Self>,
     ) -> Option<Box<Connection>> {
-        if self.occupied >= self.config.sessions {
+        if self.places.len() >= self.config.sessions {
             self.refuse("sessions");
             return None;
         }
         // A node's own ASAs are not strangers to each other.
-        let requested = self.requested.get(&maker).copied().unwrap_or_default();
-        if maker != Maker::Itself && requested >= self.config.peer_sessions {
+        if maker != Maker::Itself && self.places.of(maker) >= self.config.peer_sessions {
             self.refuse("sessions of one peer");
             return None;
         }
@@ -74,7 +75,8 @@ impl Node {
         }
         let maker = self.maker(&peer);
         let Some(connection) = self.admit(connection, session_id, maker, ctx) else { return };
-        let slot = self.slot(session_id, maker);
+        let slot =
+            self.slot(session_id, maker, Target::Address(peer), &objective.name, Kind::of_negotiation(&objective));
         let config = self.session_config(session_id, &objective.name);
         let actor = self.objective(&objective.name);
         if actor.try_send(Requested { connection, peer, objective, config, slot }).is_err() {
@@ -95,7 +97,7 @@ impl Node {
         }
         let maker = self.maker(&peer);
         let Some(connection) = self.admit(connection, session_id, maker, ctx) else { return };
-        let slot = self.slot(session_id, maker);
+        let slot = self.slot(session_id, maker, Target::Address(peer), &objective.name, Kind::Synchronization);
         if self.objective(&objective.name).try_send(SynchRequested { connection, slot }).is_err() {
             self.refuse("busy");
         }
@@ -141,9 +143,13 @@ impl Handler<Owned> for Node {
     fn handle(&mut self, Owned { key, asa, objective, session }: Owned, _: &mut Context<Self>) {
         if self.registry.registered(asa, &objective).is_err() {
             // Its ASA or its objective has gone in the meantime.
-            session.do_send(crate::actors::session::Abandon);
-        } else if session.connected() {
-            self.sessions.insert(key, OwnedSession { asa, objective, actor: session });
+            session.do_send(Abandon);
+            return;
+        }
+        match self.places.get_mut(key) {
+            Some(occupant) => occupant.owner = Some((asa, session)),
+            // It is over already, or this node has started anew and knows nothing of it.
+            None => session.do_send(Abandon),
         }
     }
 }
@@ -151,16 +157,10 @@ impl Handler<Owned> for Node {
 impl Handler<Ended> for Node {
     type Result = ();
 
-    fn handle(&mut self, Ended { key, session_id, maker }: Ended, _: &mut Context<Self>) {
-        self.occupied = self.occupied.saturating_sub(1);
-        if let Some(requested) = self.requested.get_mut(&maker) {
-            *requested = requested.saturating_sub(1);
-            if *requested == 0 {
-                self.requested.remove(&maker);
-            }
+    fn handle(&mut self, Ended { key }: Ended, _: &mut Context<Self>) {
+        if let Some((maker, occupant)) = self.places.leave(key) {
+            self.ids.release(self.around.clock.now(), occupant.session_id, maker);
         }
-        self.sessions.remove(&key);
-        self.ids.release(self.around.clock.now(), session_id, maker);
     }
 }
 

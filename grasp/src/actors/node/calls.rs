@@ -2,13 +2,14 @@
 
 use super::{
     DeregisterAsa, DeregisterObjective, Describe, Description, Discover, FloodOut, Gone, Leave, Listen, MayNegotiate,
-    MaySynchronize, Node, Open, OwnedSession, RegisterAsa, RegisterObjective, Registered, ServeValue, Stop, StopListen,
+    MaySynchronize, Node, Open, RegisterAsa, RegisterObjective, Registered, ServeValue, Stop, StopListen,
 };
 use crate::actors::discovery::{AskNetwork, Asking};
 use crate::actors::flood::SendFlood;
 use crate::actors::node::links::StopLink;
 use crate::actors::objective;
 use crate::actors::session::{Abandon, Core, Handed, Held, Origin, Session};
+use crate::api::dump::Kind;
 use crate::error::{Error, ErrorCode};
 use crate::protocol::discovery::{Found, Question};
 use crate::protocol::negotiation::Negotiation;
@@ -57,8 +58,8 @@ impl Node {
             }
             self.announce(name);
         }
-        for session in self.sessions.values().filter(|session| session.asa == asa) {
-            session.actor.do_send(Abandon);
+        for session in self.places.iter().filter_map(|(_, _, occupant)| occupant.owned_by(asa)) {
+            session.do_send(Abandon);
         }
     }
 }
@@ -122,8 +123,10 @@ impl Handler<DeregisterObjective> for Node {
         self.secured()?;
         self.registry.deregister_objective(asa, &name)?;
         // All state for the objective goes, open negotiations about it included (RFC 8991 §2.3.3).
-        for session in self.sessions.values().filter(|session| session.asa == asa && session.objective == name) {
-            session.actor.do_send(Abandon);
+        for (_, _, occupant) in self.places.iter().filter(|(_, _, occupant)| occupant.objective == name) {
+            if let Some(session) = occupant.owned_by(asa) {
+                session.do_send(Abandon);
+            }
         }
         if let Some(objective) = self.objectives.get(&name) {
             objective.do_send(objective::Stop(asa));
@@ -136,7 +139,7 @@ impl Handler<DeregisterObjective> for Node {
 impl Handler<Discover> for Node {
     type Result = Result<(Asking, oneshot::Receiver<Found>), Error>;
 
-    fn handle(&mut self, call: Discover, _: &mut Context<Self>) -> Self::Result {
+    fn handle(&mut self, call: Discover, ctx: &mut Context<Self>) -> Self::Result {
         let Discover { asa, objective, timeout, minimum_ttl, scope, direct_only } = call;
         self.secured()?;
         self.registry.name(asa)?;
@@ -151,16 +154,17 @@ impl Handler<Discover> for Node {
             let detail = format!("the message has {size} bytes; {limit} fit into a multicast");
             return Err(Error::new(ErrorCode::Unspecified, detail));
         }
-        self.next_key += 1;
-        let request = self.next_key;
+        let request = self.around.key();
         let now = self.around.clock.now();
         let tries = if timeout.is_zero() { 0 } else { TRIES };
-        let session_ids = (0..tries).map(|_| self.ids.allocate(now)).collect();
+        let session_ids: Vec<SessionId> = (0..tries).map(|_| self.ids.allocate(now)).collect();
+        let (discovery, node) = (self.discovery.clone(), ctx.address());
+        let asking = Asking { request, session_ids: session_ids.clone(), answered: false, discovery, node };
         let (reply, found) = oneshot::channel();
         let question =
             Question { request, asker: asa, objective, session_ids, timeout, minimum_ttl, scope, direct_only };
         self.discovery.do_send(AskNetwork { question, reply });
-        Ok((Asking { request, discovery: self.discovery.clone() }, found))
+        Ok((asking, found))
     }
 }
 
@@ -193,14 +197,14 @@ impl Handler<Open> for Node {
         self.secured()?;
         // The ASA may have gone while a peer was looked for.
         self.registry.name(asa)?;
-        if self.occupied >= self.config.sessions {
+        if self.places.len() >= self.config.sessions {
             let detail = format!("{} sessions are open", self.config.sessions);
             return Err(Error::new(ErrorCode::Unspecified, detail));
         }
         let session_id = self.ids.allocate(self.around.clock.now());
-        let slot = self.slot(session_id, Maker::Us);
+        let kind = if negotiation { Kind::of_negotiation(&objective) } else { Kind::Synchronization };
+        let slot = self.slot(session_id, Maker::Us, target.clone(), &objective.name, kind);
         let config = self.session_config(session_id, &objective.name);
-        let name = objective.name.clone();
         let core = if negotiation {
             Core::Negotiation(Box::new(Negotiation::initiator(config, objective)))
         } else {
@@ -208,7 +212,9 @@ impl Handler<Open> for Node {
         };
         let key = slot.key;
         let session = Session::new(self.around.clone(), core, Origin::Dial(target), slot).start();
-        self.sessions.insert(key, OwnedSession { asa, objective: name, actor: session.clone() });
+        if let Some(occupant) = self.places.get_mut(key) {
+            occupant.owner = Some((asa, session.clone()));
+        }
         Ok((Held(session), session_id))
     }
 }
@@ -271,8 +277,7 @@ impl Handler<FloodOut> for Node {
         let session_id = self.ids.allocate(now);
         // A flood is over once it is sent; its id must not be used again for as long as it is remembered.
         self.ids.release(now, session_id, Maker::Us);
-        self.next_key += 1;
-        let (request, (reply, sent)) = (self.next_key, oneshot::channel());
+        let (request, (reply, sent)) = (self.around.key(), oneshot::channel());
         let input = flooding::Input::Flood { request, session_id, ttl, objectives };
         self.flood.do_send(SendFlood { input, request, reply });
         Ok(sent)
@@ -294,7 +299,7 @@ impl Handler<Describe> for Node {
             port: self.topology.port,
             stable_port: self.topology.stable_port,
             asas: self.registry.asas().map(|(_, name)| name.to_owned()).collect(),
-            sessions: self.occupied,
+            sessions: self.places.len(),
             session_id_clashes: self.ids.clashes,
             counters: self.around.tally.read(),
         })

@@ -1,10 +1,10 @@
 //! Links come and go, addresses change (RFC 8990 §2.2).
 
 use super::{Changed, LinkFailed, Node, OpenLink};
-use crate::actors::discovery::{self, LinkChanged};
-use crate::actors::flood;
 use crate::actors::interfaces::Look;
 use crate::actors::link::Link;
+use crate::actors::links::LinkChanged;
+use crate::actors::{discovery, flood};
 use crate::net::Interface;
 use crate::protocol::{LinkId, LinkInfo, Topology, discovery as discovering, flood as flooding};
 use actix::prelude::*;

@@ -4,11 +4,11 @@ use super::Node;
 use crate::actors::connection::Connection;
 use crate::actors::discovery::Asking;
 use crate::actors::session::{Handed, Held, Session, Target};
+use crate::api::dump::{ObjectiveEntry, SessionEntry};
 use crate::error::Error;
 use crate::net::Interface;
 use crate::protocol::discovery::{Found, Scope};
 use crate::protocol::registry::Registration;
-use crate::protocol::session_id::Maker;
 use crate::protocol::{AsaHandle, LinkId};
 use crate::wire::{Locator, Message as WireMessage, Objective, SessionId};
 use actix::prelude::*;
@@ -66,6 +66,8 @@ message!(
         -> Result<oneshot::Receiver<Result<(), Error>>, Error>
 );
 message!(Describe {} -> Description);
+message!(ListObjectives {} -> Vec<ObjectiveEntry>);
+message!(ListSessions {} -> Vec<Listed>);
 message!(
     /// Ends all ASAs, and with them their sessions; nothing new is let in.
     Leave {} -> ()
@@ -88,7 +90,10 @@ message!(
     /// A session that an ASA owns from now on.
     Owned { key: u64, asa: AsaHandle, objective: String, session: Addr<Session> } -> ()
 );
-message!(Ended { key: u64, session_id: SessionId, maker: Maker } -> ());
+message!(
+    /// A session has left its place.
+    Ended { key: u64 } -> ()
+);
 message!(ReleaseIds { ids: Vec<SessionId> } -> ());
 message!(
     /// A connection that was kept open in silence is closed now.
@@ -105,6 +110,12 @@ impl Drop for Registered {
     fn drop(&mut self) {
         self.node.do_send(Gone { asa: self.handle });
     }
+}
+
+/// A session as far as the node knows it, and who knows the rest.
+pub(crate) struct Listed {
+    pub(crate) entry: SessionEntry,
+    pub(crate) actor: Option<Addr<Session>>,
 }
 
 /// What a node says about itself.

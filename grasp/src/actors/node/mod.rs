@@ -3,6 +3,7 @@
 mod arrivals;
 mod calls;
 mod links;
+mod lists;
 mod message;
 
 pub(crate) use message::*;
@@ -13,14 +14,17 @@ use super::interfaces::Interfaces;
 use super::link::Link;
 use super::objective::{Objective, Serve};
 use super::reception::Reception;
-use super::session::{Session, Slot, Surroundings};
+use super::session::{Session, Slot, Target};
+use super::surroundings::Surroundings;
+use crate::api::dump::Kind;
 use crate::config::NodeConfig;
 use crate::error::{Error, ErrorCode};
 use crate::net::{Listener, Network};
+use crate::protocol::places::Places;
 use crate::protocol::registry::Registry;
 use crate::protocol::session::SessionConfig;
 use crate::protocol::session_id::{Maker, SessionIds};
-use crate::protocol::{AsaHandle, LinkId, Topology, discovery as discovering};
+use crate::protocol::{AsaHandle, LinkId, Time, Topology, discovery as discovering};
 use crate::substrate::Substrate;
 use crate::wire::SessionId;
 use actix::prelude::*;
@@ -45,20 +49,26 @@ pub(crate) struct Node {
     reception: Option<Addr<Reception>>,
     links: BTreeMap<LinkId, OpenLink>,
     objectives: BTreeMap<String, Addr<Objective>>,
-    sessions: BTreeMap<u64, OwnedSession>,
-    /// Sessions that hold a place, whether an ASA owns them yet or not.
-    occupied: usize,
-    /// Of these, those that each peer has requested.
-    requested: BTreeMap<Maker, usize>,
+    places: Places<Occupant>,
     parked: usize,
-    next_key: u64,
 }
 
-/// A session that an ASA owns.
-struct OwnedSession {
-    asa: AsaHandle,
+/// A session that holds a place.
+struct Occupant {
+    session_id: SessionId,
     objective: String,
-    actor: Addr<Session>,
+    kind: Kind,
+    peer: Target,
+    since: Time,
+    /// A request waits for its owner; the answer to a synchronization never has one.
+    owner: Option<(AsaHandle, Addr<Session>)>,
+}
+
+impl Occupant {
+    /// The session's actor, if it belongs to this ASA.
+    fn owned_by(&self, asa: AsaHandle) -> Option<&Addr<Session>> {
+        self.owner.as_ref().filter(|(owner, _)| *owner == asa).map(|(_, actor)| actor)
+    }
 }
 
 /// A link whose sockets are open.
@@ -86,6 +96,7 @@ impl Node {
             tally: super::tally::Tally::default(),
             depth: config.message.depth,
             size: Arc::new(AtomicUsize::new(config.message.size)),
+            keys: Arc::default(),
             node: address.downgrade(),
         };
         let seed = config.seed.unwrap_or_else(rand::random);
@@ -105,11 +116,8 @@ impl Node {
             reception: None,
             links: BTreeMap::new(),
             objectives: BTreeMap::new(),
-            sessions: BTreeMap::new(),
-            occupied: 0,
-            requested: BTreeMap::new(),
+            places: Places::default(),
             parked: 0,
-            next_key: 0,
             config,
             around,
         }
@@ -131,13 +139,10 @@ impl Node {
     }
 
     /// Takes a place for a session.
-    fn slot(&mut self, session_id: SessionId, maker: Maker) -> Slot {
-        self.occupied += 1;
-        if maker != Maker::Us {
-            *self.requested.entry(maker).or_default() += 1;
-        }
-        self.next_key += 1;
-        Slot { key: self.next_key, session_id, maker, node: self.around.node.clone() }
+    fn slot(&mut self, session_id: SessionId, maker: Maker, peer: Target, objective: &str, kind: Kind) -> Slot {
+        let (key, since, objective) = (self.around.key(), self.around.clock.now(), objective.to_owned());
+        self.places.take(key, maker, Occupant { session_id, objective, kind, peer, since, owner: None });
+        Slot { key, session_id, node: self.around.node.clone() }
     }
 
     fn session_config(&self, session_id: SessionId, name: &str) -> SessionConfig {
@@ -163,8 +168,13 @@ impl Node {
     }
 
     fn objective(&mut self, name: &str) -> Addr<Objective> {
-        let (around, queue) = (self.around.clone(), self.config.request_queue);
-        self.objectives.entry(name.to_owned()).or_insert_with(|| Objective::new(around, queue).start()).clone()
+        if let Some(objective) = self.objectives.get(name).filter(|objective| objective.connected()) {
+            return objective.clone();
+        }
+        let objective = Objective::new(self.around.clone(), self.config.request_queue).start();
+        objective.do_send(Serve(self.registry.served(name)));
+        self.objectives.insert(name.to_owned(), objective.clone());
+        objective
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::constants::MAX_MULTICAST_SIZE;
 use crate::error::{Error, ErrorCode};
 use crate::protocol::rate::RelayRate;
-use crate::protocol::{Announcement, AsaHandle, AsaLocator, LinkId, Topology};
+use crate::protocol::{Announcement, AsaHandle, AsaLocator, Heard, LinkId, Topology};
 use crate::wire::{Locator, Message, Objective, SessionId};
 use serde::{Deserialize, Serialize};
 use std::net::{Ipv6Addr, SocketAddr};
@@ -130,17 +130,7 @@ pub enum Input {
         announcement: Option<Announcement>,
     },
     /// A decoded discovery, or a message on the port that waits for answers.
-    Heard {
-        /// Where.
-        link: LinkId,
-        /// Transport source.
-        source: SocketAddr,
-        /// The message as it came.
-        #[serde(with = "crate::hex::text")]
-        raw: Vec<u8>,
-        /// The message.
-        message: Message,
-    },
+    Heard(Heard),
     /// An ASA asks.
     Discover(Question),
     /// Nobody waits for this question any more.

@@ -10,12 +10,11 @@ pub use event::{DiscoveryConfig, DiscoveryCounters, DiscoverySettings, Found, In
 use super::cache::DiscoveryCache;
 use super::rate::RelayLimiter;
 use super::seen::{Origin, Seen};
-use super::{Announcement, LinkId, Machine, Time, Topology};
+use super::{Announcement, Heard, Machine, Time, Topology};
 use crate::wire::Message;
 use ask::Running;
 use relay::Relayed;
 use std::collections::{BTreeMap, VecDeque};
-use std::net::SocketAddr;
 
 /// The discovery core of one node.
 #[derive(Debug)]
@@ -35,23 +34,44 @@ pub struct Discovery {
     outputs: VecDeque<Output>,
 }
 
+/// What a core leaves to the one that takes its place: what has been learned and counted, not what is being asked.
+#[derive(Debug)]
+pub struct Kept {
+    cache: DiscoveryCache,
+    own: Seen,
+    seen: Seen,
+    limiter: RelayLimiter,
+    counters: DiscoveryCounters,
+}
+
 impl Discovery {
     /// A core that knows no link yet.
     #[must_use]
     pub fn new(config: DiscoveryConfig) -> Self {
-        Self {
-            topology: Topology::default(),
-            local: BTreeMap::new(),
+        let kept = Kept {
             cache: DiscoveryCache::new(config.cache_capacity),
-            running: BTreeMap::new(),
-            relayed: BTreeMap::new(),
             own: Seen::new(config.seen_capacity),
             seen: Seen::new(config.seen_capacity),
             limiter: RelayLimiter::new(config.relay_rate),
             counters: DiscoveryCounters::default(),
-            outputs: VecDeque::new(),
-            config,
-        }
+        };
+        Self::with(config, kept)
+    }
+
+    /// A core that knows no link and no local objective yet, but what another has kept under the same settings.
+    #[must_use]
+    pub fn with(config: DiscoveryConfig, kept: Kept) -> Self {
+        let Kept { cache, own, seen, limiter, counters } = kept;
+        let (topology, local, outputs) = (Topology::default(), BTreeMap::new(), VecDeque::new());
+        let (running, relayed) = (BTreeMap::new(), BTreeMap::new());
+        Self { config, topology, local, cache, running, relayed, own, seen, limiter, counters, outputs }
+    }
+
+    /// Ends the core; its running and relayed questions are given up.
+    #[must_use]
+    pub fn keep(self) -> Kept {
+        let Self { cache, own, seen, limiter, counters, .. } = self;
+        Kept { cache, own, seen, limiter, counters }
     }
 
     /// What has been counted so far.
@@ -71,7 +91,7 @@ impl Discovery {
         &self.cache
     }
 
-    fn heard(&mut self, now: Time, link: LinkId, source: SocketAddr, raw: &[u8], message: Message) {
+    fn heard(&mut self, now: Time, Heard { link, source, raw, message }: Heard) {
         match message {
             Message::Discovery { session_id, initiator, objective } => {
                 let origin = ask::everywhere(session_id, initiator);
@@ -92,7 +112,7 @@ impl Discovery {
                 }
                 let asked = answer::Asked { session_id, initiator, objective, link, source };
                 if !self.answer(now, &asked) {
-                    self.relay(now, &asked, origin, raw);
+                    self.relay(now, &asked, origin, &raw);
                 }
             }
             Message::Response { session_id, initiator, ttl, answer, objective } => {
@@ -128,7 +148,7 @@ impl Machine for Discovery {
                     None => self.local.remove(&name),
                 };
             }
-            Input::Heard { link, source, raw, message } => self.heard(now, link, source, &raw, message),
+            Input::Heard(heard) => self.heard(now, heard),
             Input::Discover(question) => self.discover(now, question),
             Input::Cancel { request } => self.cancel(request),
             Input::Flush { name } => self.cache.flush(now, &name, std::time::Duration::ZERO),

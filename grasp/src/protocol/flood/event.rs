@@ -3,10 +3,9 @@
 use super::Flooded;
 use crate::error::Error;
 use crate::protocol::rate::RelayRate;
-use crate::protocol::{LinkId, Topology};
-use crate::wire::{Locator, Message, Objective, SessionId};
+use crate::protocol::{Heard, LinkId, Topology};
+use crate::wire::{Locator, Objective, SessionId};
 use serde::{Deserialize, Serialize};
-use std::net::SocketAddr;
 use std::time::Duration;
 
 /// Settings that do not change while the node runs.
@@ -49,17 +48,7 @@ pub enum Input {
     /// Links or addresses have changed.
     Topology(Topology),
     /// A decoded flood.
-    Heard {
-        /// Where.
-        link: LinkId,
-        /// Transport source.
-        source: SocketAddr,
-        /// The message as it came.
-        #[serde(with = "crate::hex::text")]
-        raw: Vec<u8>,
-        /// The message.
-        message: Message,
-    },
+    Heard(Heard),
     /// A local ASA floods.
     Flood {
         /// Identifies the call towards the actor.

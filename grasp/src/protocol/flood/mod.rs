@@ -4,11 +4,11 @@ mod event;
 mod store;
 
 pub use event::{FloodConfig, FloodCounters, Input, Output};
-pub use store::{FloodStore, Flooded};
+pub use store::{Brought, FloodStore, Flooded};
 
 use super::rate::{Bucket, RelayLimiter};
 use super::seen::{Seen, origin};
-use super::{LinkId, LinkInfo, Machine, Time, Topology};
+use super::{Heard, LinkId, LinkInfo, Machine, Time, Topology};
 use crate::constants::MAX_MULTICAST_SIZE;
 use crate::error::{Error, ErrorCode};
 use crate::wire::{Locator, Message, Objective, SessionId, TaggedObjective, Value, with_loop_count};
@@ -31,20 +31,43 @@ pub struct Flood {
     outputs: VecDeque<Output>,
 }
 
+/// What a core leaves to the one that takes its place: what has been flooded, seen, paced and counted.
+#[derive(Debug)]
+pub struct Kept {
+    store: FloodStore,
+    seen: Seen,
+    limiter: RelayLimiter,
+    pace: BTreeMap<String, Bucket>,
+    counters: FloodCounters,
+}
+
 impl Flood {
     /// A core that knows no link yet.
     #[must_use]
     pub fn new(config: FloodConfig) -> Self {
-        Self {
-            topology: Topology::default(),
+        let kept = Kept {
             store: FloodStore::new(config.capacity, config.per_name),
             seen: Seen::new(config.seen_capacity),
             limiter: RelayLimiter::new(config.relay_rate),
             pace: BTreeMap::new(),
             counters: FloodCounters::default(),
-            outputs: VecDeque::new(),
-            config,
-        }
+        };
+        Self::with(config, kept)
+    }
+
+    /// A core that knows no link yet, but what another has kept under the same settings.
+    #[must_use]
+    pub fn with(config: FloodConfig, kept: Kept) -> Self {
+        let Kept { store, seen, limiter, pace, counters } = kept;
+        let (topology, outputs) = (Topology::default(), VecDeque::new());
+        Self { config, topology, store, seen, limiter, pace, counters, outputs }
+    }
+
+    /// Ends the core.
+    #[must_use]
+    pub fn keep(self) -> Kept {
+        let Self { store, seen, limiter, pace, counters, .. } = self;
+        Kept { store, seen, limiter, pace, counters }
     }
 
     /// What has been flooded, as far as it has been heard here.
@@ -64,7 +87,7 @@ impl Flood {
         }
     }
 
-    fn heard(&mut self, now: Time, link: LinkId, source: SocketAddr, raw: &[u8], message: Message) {
+    fn heard(&mut self, now: Time, Heard { link, source, raw, message }: Heard) {
         let Message::Flood { session_id, initiator, ttl, objectives } = message else {
             self.counters.unexpected += 1;
             return;
@@ -85,19 +108,20 @@ impl Flood {
             return;
         }
         let first = objectives.first().map_or(0, |tagged| tagged.objective.loop_count);
+        let brought = Brought { initiator, session_id, ttl, link };
         for tagged in objectives {
-            self.keep(now, link, ttl, tagged);
+            self.remember(now, brought, tagged);
         }
-        self.relay(now, link, source, raw, first);
+        self.relay(now, link, source, &raw, first);
     }
 
     /// Stores a synchronization objective and tells the watchers; anything else in a flood is only relayed (T-54).
-    fn keep(&mut self, now: Time, link: LinkId, ttl: u32, tagged: TaggedObjective) {
+    fn remember(&mut self, now: Time, brought: Brought, tagged: TaggedObjective) {
         if !tagged.objective.is_synchronizable() {
             self.counters.not_synchronizable += 1;
             return;
         }
-        let flooded = self.store.insert(now, link, ttl, tagged);
+        let flooded = self.store.insert(now, brought, tagged);
         self.outputs.push_back(Output::Flooded(flooded));
     }
 
@@ -153,14 +177,16 @@ impl Flood {
             self.outputs.push_back(Output::Multicast { link: *link, bytes: bytes.clone() });
         }
         // Readers on this node see its own floods too (T-40), also when no link is up.
-        match messages.into_iter().next() {
-            Some((link, _, _, tagged)) => tagged.into_iter().for_each(|one| self.keep(now, link, ttl, one)),
+        let (link, initiator, tagged) = match messages.into_iter().next() {
+            Some((link, initiator, _, tagged)) => (link, initiator, tagged),
             None => {
                 let nowhere = LinkInfo { id: 0, address: Ipv6Addr::LOCALHOST };
                 let tagged: Vec<_> = objectives.iter().map(|o| self.tagged(o, &nowhere, link_only)).collect();
-                tagged.into_iter().for_each(|one| self.keep(now, 0, ttl, one));
+                (0, IpAddr::V6(self.topology.initiator(&nowhere)), tagged)
             }
-        }
+        };
+        let brought = Brought { initiator, session_id, ttl, link };
+        tagged.into_iter().for_each(|one| self.remember(now, brought, one));
         Ok(())
     }
 
@@ -246,7 +272,7 @@ impl Machine for Flood {
     fn handle(&mut self, now: Time, input: Input) {
         match input {
             Input::Topology(topology) => self.topology = topology,
-            Input::Heard { link, source, raw, message } => self.heard(now, link, source, &raw, message),
+            Input::Heard(heard) => self.heard(now, heard),
             Input::Flood { request, session_id, ttl, objectives } => {
                 let result = self.flood(now, session_id, ttl, &objectives);
                 self.outputs.push_back(Output::Sent { request, result });

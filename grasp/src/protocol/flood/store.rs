@@ -1,9 +1,10 @@
 //! The flood cache (RFC 8990 §2.8.11).
 
 use crate::protocol::{AsaLocator, LinkId, Time};
-use crate::wire::{Objective, TaggedObjective};
+use crate::wire::{Objective, SessionId, TaggedObjective};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// One flooded objective as an ASA sees it (RFC 8991 §2.3.2.6).
@@ -21,6 +22,25 @@ pub struct Flooded {
     pub expires: Option<Time>,
 }
 
+/// The flood that brought a copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Brought {
+    /// Its initiator.
+    pub initiator: IpAddr,
+    /// Its session id.
+    pub session_id: SessionId,
+    /// Its lifetime in milliseconds; 0 for ever.
+    pub ttl: u32,
+    /// The interface over which it came.
+    pub link: LinkId,
+}
+
+#[derive(Debug)]
+struct Copied {
+    flooded: Flooded,
+    brought: Brought,
+}
+
 /// What tells two copies of a name apart: the encoded tag, and the link if its address is link-local (T-55).
 type Tag = (Vec<u8>, LinkId);
 
@@ -29,7 +49,7 @@ type Tag = (Vec<u8>, LinkId);
 pub struct FloodStore {
     capacity: usize,
     per_name: usize,
-    entries: BTreeMap<String, BTreeMap<Tag, Flooded>>,
+    entries: BTreeMap<String, BTreeMap<Tag, Copied>>,
     /// Live copies thrown out for want of room.
     pub evicted: u64,
 }
@@ -48,7 +68,8 @@ impl FloodStore {
     }
 
     /// Stores a copy; the same name and tag is overwritten, its lifetime included.
-    pub(super) fn insert(&mut self, now: Time, link: LinkId, ttl: u32, tagged: TaggedObjective) -> Flooded {
+    pub(super) fn insert(&mut self, now: Time, brought: Brought, tagged: TaggedObjective) -> Flooded {
+        let Brought { ttl, link, .. } = brought;
         let expires = (ttl != 0).then(|| now + Duration::from_millis(ttl.into()));
         let locator = tagged.locator.map(|locator| AsaLocator { locator, interface: link, expires, diverted: false });
         let key = tag(locator.as_ref());
@@ -58,14 +79,14 @@ impl FloodStore {
         if !known {
             self.make_room(now, &name);
         }
-        self.entries.entry(name).or_default().insert(key, flooded.clone());
+        self.entries.entry(name).or_default().insert(key, Copied { flooded: flooded.clone(), brought });
         flooded
     }
 
     /// Every unexpired copy of a name, latest first.
     #[must_use]
     pub fn get(&self, now: Time, name: &str) -> Vec<Flooded> {
-        let copies = self.entries.get(name).into_iter().flat_map(BTreeMap::values);
+        let copies = self.entries.get(name).into_iter().flat_map(BTreeMap::values).map(|copied| &copied.flooded);
         let mut found: Vec<_> = copies.filter(|flooded| alive(flooded, now)).cloned().collect();
         found.sort_by_key(|flooded| std::cmp::Reverse(flooded.heard));
         found
@@ -74,8 +95,14 @@ impl FloodStore {
     /// The names with an unexpired copy.
     #[must_use]
     pub fn names(&self, now: Time) -> Vec<String> {
-        let living = |copies: &BTreeMap<Tag, Flooded>| copies.values().any(|flooded| alive(flooded, now));
+        let living = |copies: &BTreeMap<Tag, Copied>| copies.values().any(|copied| alive(&copied.flooded, now));
         self.entries.iter().filter(|(_, copies)| living(copies)).map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Every unexpired copy with the flood that brought it, by name and tag.
+    pub fn all(&self, now: Time) -> impl Iterator<Item = (&Flooded, &Brought)> {
+        let copies = self.entries.values().flat_map(BTreeMap::values);
+        copies.filter(move |copied| alive(&copied.flooded, now)).map(|copied| (&copied.flooded, &copied.brought))
     }
 
     /// Copies held, expired ones included.
@@ -93,7 +120,7 @@ impl FloodStore {
     /// Forgets the copy unless a newer value has taken its place.
     pub(super) fn expire(&mut self, flooded: &Flooded) {
         let held = self.entries.get(&flooded.objective.name).and_then(|c| c.get(&tag(flooded.locator.as_ref())));
-        if held.is_some_and(|held| held.objective.value == flooded.objective.value) {
+        if held.is_some_and(|held| held.flooded.objective.value == flooded.objective.value) {
             self.remove(flooded);
         }
     }
@@ -111,7 +138,7 @@ impl FloodStore {
     fn make_room(&mut self, now: Time, name: &str) {
         if self.len() >= self.capacity || self.entries.get(name).is_some_and(|copies| copies.len() >= self.per_name) {
             self.entries.retain(|_, copies| {
-                copies.retain(|_, flooded| alive(flooded, now));
+                copies.retain(|_, copied| alive(&copied.flooded, now));
                 !copies.is_empty()
             });
         }
@@ -124,7 +151,8 @@ impl FloodStore {
     }
 
     fn evict(&mut self, of: impl Fn(&str) -> bool) {
-        let candidates = self.entries.values().flat_map(BTreeMap::values).filter(|f| of(&f.objective.name));
+        let held = self.entries.values().flat_map(BTreeMap::values).map(|copied| &copied.flooded);
+        let candidates = held.filter(|f| of(&f.objective.name));
         if let Some(oldest) = candidates.min_by_key(|flooded| flooded.heard).cloned() {
             self.remove(&oldest);
             self.evicted += 1;

@@ -76,6 +76,7 @@ impl Negotiation {
         self.loop_count = self.loop_count.min(objective.loop_count);
         self.turn = Turn::Ours;
         self.answered = true;
+        self.asked_to_wait = false;
         self.deadline = None;
         self.out_of_turn = 0;
         let offer = Objective { loop_count: self.loop_count, ..objective };
@@ -93,6 +94,7 @@ impl Negotiation {
         let until = wanted.min(running + left);
         self.extended = self.extended.saturating_add(until.since(running));
         self.deadline = Some(until);
+        self.asked_to_wait = true;
         self.wake(now);
     }
 

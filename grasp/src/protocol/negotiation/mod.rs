@@ -3,7 +3,7 @@
 mod call;
 mod heard;
 
-use super::session::{Input, Note, Outcome, Output, SessionConfig};
+use super::session::{Input, Note, Outcome, Output, Phase, SessionConfig, Standing};
 use super::{Machine, Time};
 use crate::constants::INVALID_EXCERPT;
 use crate::error::{Error, ErrorCode};
@@ -40,6 +40,10 @@ pub struct Negotiation {
     loop_count: u8,
     deadline: Option<Time>,
     own_wait: Option<Time>,
+    /// The peer, whose turn it is, has asked for time.
+    asked_to_wait: bool,
+    /// The decline of a session whose core goes on no more, encoded before anything can go wrong.
+    farewell: Vec<u8>,
     /// When the session as a whole has taken too long.
     limit: Option<Time>,
     extended: Duration,
@@ -71,6 +75,8 @@ impl Negotiation {
     }
 
     fn new(config: SessionConfig, objective: Objective, turn: Turn, connected: bool) -> Self {
+        let option = EndOption::Decline(Some("this side has failed".into()));
+        let farewell = Message::End { session_id: config.session_id, option }.encode();
         Self {
             config,
             turn,
@@ -79,6 +85,8 @@ impl Negotiation {
             proposed: None,
             deadline: None,
             own_wait: None,
+            asked_to_wait: false,
+            farewell,
             limit: None,
             extended: Duration::ZERO,
             pending: None,
@@ -90,6 +98,40 @@ impl Negotiation {
             delayed: VecDeque::new(),
             closing: false,
             outputs: VecDeque::new(),
+        }
+    }
+
+    /// What the session was made with.
+    #[must_use]
+    pub fn config(&self) -> &SessionConfig {
+        &self.config
+    }
+
+    /// How the session stands.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        let phase = match self.turn {
+            Turn::Connecting => Phase::Dialling,
+            Turn::Ours if self.own_wait.is_some() => Phase::Waiting,
+            Turn::Ours => Phase::OurTurn,
+            Turn::Theirs if self.asked_to_wait => Phase::Waiting,
+            Turn::Theirs => Phase::TheirTurn,
+            Turn::Over => Phase::Over,
+        };
+        let limit = self.limit.filter(|_| self.turn != Turn::Over);
+        let until = [self.deadline, limit].into_iter().flatten().min();
+        Standing { phase, loop_count: Some(self.loop_count), until }
+    }
+
+    /// The message that keeps the peer from waiting in vain if this core goes on no more: a decline, or the end that has
+    /// not left yet; `None` if the peer waits for nothing.
+    #[must_use]
+    pub fn last_words(&self) -> Option<&[u8]> {
+        match self.turn {
+            _ if !self.connected => None,
+            Turn::Connecting => None,
+            Turn::Ours | Turn::Theirs => Some(&self.farewell),
+            Turn::Over => self.delayed.back().map(Vec::as_slice),
         }
     }
 

@@ -19,24 +19,23 @@ pub(crate) fn block_on<F: Future>(simulated: bool, future: F) -> anyhow::Result<
     Ok(runtime.block_on(future))
 }
 
-/// The log of this process, with the lines it writes to standard error.
+/// The log of this process, and where its lines go.
 static LOG: OnceLock<(Telemetry, Lines)> = OnceLock::new();
 
 /// Lets the last log lines out before the process ends.
 pub(crate) fn flush_log() {
-    if let Some((telemetry, err)) = LOG.get() {
+    if let Some((telemetry, lines)) = LOG.get() {
         telemetry.finish();
         // Nobody is left to be told that nobody reads the log.
-        let _ = err.clone().finish(Duration::from_millis(200));
+        let _ = lines.clone().finish(Duration::from_millis(200));
     }
 }
 
 /// Sends log lines to standard error, to the journal if that is where standard error leads, or as JSON objects to
 /// `out`; `ASA_LOG` chooses what is logged. Returns the handle that changes this while the node runs.
 pub(crate) fn log(format: LogFormat, default: &str, out: &Lines) -> Option<Levels> {
-    let err = Lines::stderr();
     let (format, lines) = match format {
-        LogFormat::Text => (Format::auto(std::env::var_os("JOURNAL_STREAM").as_deref(), io::stderr()), err.clone()),
+        LogFormat::Text => (Format::auto(std::env::var_os("JOURNAL_STREAM").as_deref(), io::stderr()), Lines::stderr()),
         LogFormat::Json => (Format::Json, out.clone()),
     };
     let settings = telemetry::Settings {
@@ -47,14 +46,14 @@ pub(crate) fn log(format: LogFormat, default: &str, out: &Lines) -> Option<Level
         repeats: telemetry::Limits::default(),
     };
     let text = telemetry::Settings { format: Format::Text, ..settings.clone() };
-    let log = match telemetry::init(&settings, writer(lines)) {
+    let log = match telemetry::init(&settings, writer(lines.clone())) {
         // What leads to the journal can be read even while the journal takes no fields.
-        Err(InitError::Journal(_)) => telemetry::init(&text, writer(err.clone())),
+        Err(InitError::Journal(_)) => telemetry::init(&text, writer(lines.clone())),
         log => log,
     };
     std::panic::set_hook(Box::new(|panic| tracing::error!(%panic, "an actor panicked")));
     // A second log cannot be set; the first one stays.
-    log.ok().map(|log| LOG.get_or_init(|| (log, err)).0.levels())
+    log.ok().map(|log| LOG.get_or_init(|| (log, lines)).0.levels())
 }
 
 fn writer(lines: Lines) -> BoxMakeWriter {

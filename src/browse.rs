@@ -6,9 +6,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use asa_framework::deploy::Deployment;
+use asa_framework::deploy::{Deployment, Stage};
 use asa_framework::event::{Events, json_of};
-use asa_framework::manifest::{Loaded, Manifest};
+use asa_framework::manifest::{Loaded, Log, Manifest};
 use futures_util::future::join_all;
 use grasp::net::kernel::{Kernel, interfaces};
 use grasp::protocol::flood::Flooded;
@@ -134,7 +134,7 @@ fn timeout(browse: &BrowseArgs) -> Duration {
 
 /// Starts the temporary node, does the work as its only ASA, and ends the node.
 fn by_hand(browse: &BrowseArgs, work: impl AsyncFnOnce(Asa) -> anyhow::Result<u8>) -> anyhow::Result<u8> {
-    node::log(LogFormat::Text, "warn", &Lines::stdout());
+    node::log(LogFormat::Text, &Log { level: "warn".into(), ..Log::default() }, &Lines::stdout());
     let mut sources = settings::sources(Some(Path::new("the command line")), &browse.sets, &browse.interfaces);
     sources.content = Some(MANIFEST.into());
     let manifest = match Manifest::load(sources, &classes::infos()) {
@@ -150,8 +150,8 @@ fn by_hand(browse: &BrowseArgs, work: impl AsyncFnOnce(Asa) -> anyhow::Result<u8
     }
     node::block_on(false, async {
         let events: Events = Arc::new(|_| {});
-        let network = Arc::new(Kernel::new());
-        let deployment = Deployment::start(&manifest, &classes::all(), network, events, |_| {}).await?;
+        let stage = Stage::new(Arc::new(Kernel::new()), &classes::all(), events);
+        let deployment = Deployment::start(manifest.into(), stage, |_| {}).await?;
         let asa = deployment.grasp().register_asa("by-hand").await?;
         let result = tokio::select! {
             biased;

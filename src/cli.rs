@@ -125,8 +125,8 @@ pub(crate) struct RunArgs {
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = assignment)]
     pub(crate) sets: Vec<(String, String)>,
     /// How to write events to standard output.
-    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
-    pub(crate) log_format: LogFormat,
+    #[arg(long, value_enum)]
+    pub(crate) log_format: Option<LogFormat>,
     /// End after this many negotiations.
     #[arg(long, value_name = "N")]
     pub(crate) sessions: Option<NonZeroU64>,
@@ -152,8 +152,8 @@ pub(crate) struct RelayArgs {
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = assignment)]
     pub(crate) sets: Vec<(String, String)>,
     /// How to write events to standard output.
-    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
-    pub(crate) log_format: LogFormat,
+    #[arg(long, value_enum)]
+    pub(crate) log_format: Option<LogFormat>,
 }
 
 /// Decodes GRASP messages, hexadecimal and one a line, into one JSON object a line.
@@ -284,10 +284,10 @@ mod tests {
         let Command::Run(run) = parse(line).unwrap() else { panic!() };
         assert_eq!((run.manifest, run.interfaces.len()), (PathBuf::from("a.toml"), 2));
         assert_eq!(run.sets, [("x.y".to_owned(), "1=2".to_owned())]);
-        assert_eq!((run.log_format, run.sessions.map(NonZeroU64::get)), (LogFormat::Json, Some(2)));
+        assert_eq!((run.log_format, run.sessions.map(NonZeroU64::get)), (Some(LogFormat::Json), Some(2)));
         let Command::Relay(relay) = parse("asa relay --interface a b --interface c").unwrap() else { panic!() };
         assert_eq!(relay.interfaces, ["a", "b", "c"]);
-        assert_eq!((relay.sets.len(), relay.log_format), (0, LogFormat::Text));
+        assert_eq!((relay.sets.len(), relay.log_format), (0, None));
         let Command::Decode(decode) = parse("asa decode").unwrap() else { panic!() };
         assert_eq!(decode.file, None);
         let Command::Discover(discover) = parse("asa discover EX3 EX2 --interface a --timeout 9 --json").unwrap()

@@ -4,9 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use asa_framework::deploy::Deployment;
+use asa_framework::deploy::{Deployment, Stage};
 use asa_framework::event::{Ending, Event, Side};
-use asa_framework::manifest::{Lab, Loaded};
+use asa_framework::manifest::{Lab, Loaded, Log};
 use grasp::Interfaces;
 use grasp::net::memory::{Conditions, Fabric};
 use rand::{RngExt, SeedableRng};
@@ -31,7 +31,7 @@ const LAST_WORD: Duration = Duration::from_millis(500);
 pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<u8> {
     let Demo::GrayBriggs = args.demo;
     let out = Lines::stdout();
-    node::log(crate::cli::LogFormat::Text, "error", &out);
+    node::log(crate::cli::LogFormat::Text, &Log { level: "error".into(), ..Log::default() }, &out);
     let mut sources = settings::sources(Some(Path::new("config/demo.toml")), &[], &[]);
     sources.content = Some(LAB.into());
     if let Some(sessions) = args.sessions {
@@ -75,7 +75,8 @@ async fn talk(lab: &Lab, seed: Option<u64>, human: bool, out: Lines) -> anyhow::
             config.interfaces = Interfaces::All;
             config.seed = Some(seed);
         };
-        match Deployment::start(manifest, &classes::all(), place, sink.clone(), adjust).await {
+        let stage = Stage::new(place, &classes::all(), sink.clone()).simulated(random.random());
+        match Deployment::start(manifest.clone().into(), stage, adjust).await {
             Ok(deployment) => deployments.push(deployment),
             Err(error) => outcome = Err(error.into()),
         }

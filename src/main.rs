@@ -10,6 +10,7 @@ mod lines;
 mod manifest;
 mod node;
 mod output;
+mod reload;
 mod run;
 mod settings;
 

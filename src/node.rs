@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use asa_framework::event::{Event, Events};
 use asa_framework::telemetry::{self, BoxMakeWriter, Format, InitError, Levels, Telemetry};
+use asa_framework::manifest::{self, Log};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -31,19 +32,32 @@ pub(crate) fn flush_log() {
     }
 }
 
+/// What the command line says about the form of the output, else what the manifest says.
+pub(crate) fn output_form(asked: Option<LogFormat>, log: &Log) -> LogFormat {
+    asked.unwrap_or(if log.format == manifest::LogFormat::Json { LogFormat::Json } else { LogFormat::Text })
+}
+
 /// Sends log lines to standard error, to the journal if that is where standard error leads, or as JSON objects to
 /// `out`; `ASA_LOG` chooses what is logged. Returns the handle that changes this while the node runs.
-pub(crate) fn log(format: LogFormat, default: &str, out: &Lines) -> Option<Levels> {
-    let (format, lines) = match format {
-        LogFormat::Text => (Format::auto(std::env::var_os("JOURNAL_STREAM").as_deref(), io::stderr()), Lines::stderr()),
-        LogFormat::Json => (Format::Json, out.clone()),
+pub(crate) fn log(format: LogFormat, log: &Log, out: &Lines) -> Option<Levels> {
+    let (format, lines) = match (format, log.format) {
+        (LogFormat::Json, _) => (Format::Json, out.clone()),
+        (LogFormat::Text, manifest::LogFormat::Journald) => (Format::Journald, Lines::stderr()),
+        (LogFormat::Text, manifest::LogFormat::Text | manifest::LogFormat::Json) => (Format::Text, Lines::stderr()),
+        (LogFormat::Text, manifest::LogFormat::Auto) => {
+            (Format::auto(std::env::var_os("JOURNAL_STREAM").as_deref(), io::stderr()), Lines::stderr())
+        }
+    };
+    let repeats = match log.repeat_burst {
+        0 => telemetry::Limits { burst: u32::MAX, ..telemetry::Limits::default() },
+        burst => telemetry::Limits { burst, ..telemetry::Limits::default() },
     };
     let settings = telemetry::Settings {
         format,
-        levels: default.to_owned(),
+        levels: log.level.clone(),
         levels_override: std::env::var_os(telemetry::LEVELS_VARIABLE),
         colours: io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
-        repeats: telemetry::Limits::default(),
+        repeats: telemetry::Limits { every: Duration::from_millis(log.repeat_every_ms.into()), ..repeats },
     };
     let text = telemetry::Settings { format: Format::Text, ..settings.clone() };
     let log = match telemetry::init(&settings, writer(lines.clone())) {

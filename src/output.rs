@@ -158,6 +158,10 @@ impl<W: Write> Dialogue<W> {
                 let session = session_id.map(|id| format!("session {id:08x} ")).unwrap_or_default();
                 self.line(asa, &format!("{session}{word} {value}"), Some(colour))
             }
+            Event::Rebuilt { asa, reason } => {
+                let reason: String = reason.chars().flat_map(char::escape_debug).collect();
+                self.line(asa, &format!("built anew: {reason}"), Some(31))
+            }
             Event::Finished { asa } => self.say(asa, "finished"),
             Event::Stopped { node } => self.note(&format!("{node} has stopped")),
         }

@@ -5,18 +5,28 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use asa_framework::deploy::Deployment;
+use asa_framework::LogLevels;
+use asa_framework::deploy::{Deployment, Stage};
 use asa_framework::event::Event;
 use asa_framework::manifest::{Loaded, Manifest, Problems, Sources, State};
+use asa_framework::notify::{Notifier, NotifyError};
+use asa_framework::telemetry::Levels;
 use grasp::net::kernel::Kernel;
+use supervision::watchdog::Round;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
 
 use crate::cli::{LogFormat, RelayArgs, RunArgs};
 use crate::lines::Lines;
 use crate::output::{Dialogue, Look, Summary};
-use crate::{classes, node, settings};
+use crate::{classes, node, reload, settings};
 
 /// Open sessions are declined and registrations withdrawn within this time.
 const STOP_LIMIT: Duration = Duration::from_secs(3);
+/// How long the main thread may take to end after the node has given up.
+const LAST_RESORT: Duration = Duration::from_secs(5);
+/// The exit code that asks the service manager for a new process (EX_SOFTWARE of sysexits).
+const GAVE_UP: u8 = 70;
 /// How long the reader of our output may take for the rest of it.
 pub(crate) const LAST_LINES: Duration = Duration::from_secs(1);
 
@@ -36,11 +46,17 @@ pub(crate) fn relay(args: &RelayArgs) -> anyhow::Result<u8> {
     start(sources, args.log_format, None)
 }
 
-fn start(sources: Sources, format: LogFormat, sessions: Option<u64>) -> anyhow::Result<u8> {
+fn start(sources: Sources, format: Option<LogFormat>, sessions: Option<u64>) -> anyhow::Result<u8> {
     let out = Lines::stdout();
-    node::log(format, "info", &out);
-    match Manifest::load(sources, &classes::infos()) {
-        Ok(Loaded { manifest, .. }) => node::block_on(false, serve(&manifest, format, sessions, out))?,
+    match Manifest::load(sources.clone(), &classes::infos()) {
+        Ok(loaded) => {
+            let form = node::output_form(format, &loaded.manifest.log);
+            let levels = node::log(form, &loaded.manifest.log, &out);
+            for warning in &loaded.warnings {
+                tracing::warn!("{warning}");
+            }
+            node::block_on(false, serve(loaded, sources, levels, form, sessions, out))?
+        }
         Err(problems) => {
             refuse(&problems);
             Ok(2)
@@ -53,19 +69,36 @@ pub(crate) fn refuse(problems: &Problems) {
     let _ = writeln!(io::stderr().lock(), "{problems}");
 }
 
-async fn serve(manifest: &Manifest, format: LogFormat, sessions: Option<u64>, out: Lines) -> anyhow::Result<u8> {
+async fn serve(
+    loaded: Loaded<Manifest>,
+    sources: Sources,
+    levels: Option<Levels>,
+    format: LogFormat,
+    sessions: Option<u64>,
+    out: Lines,
+) -> anyhow::Result<u8> {
     let (sink, mut events) = node::events();
-    let classes = classes::all();
-    let deployment = Deployment::start(manifest, &classes, Arc::new(Kernel::new()), sink, |_| {});
+    let notifier = Arc::new(Notifier::new(|name| std::env::var_os(name))?);
+    let (gave_up, mut given_up) = mpsc::channel(1);
+    let stage = Stage {
+        reread: Some(Arc::new(move || Manifest::load(sources.clone(), &classes::infos()))),
+        levels: levels.map(|levels| Arc::new(ChangedLevels(levels)) as Arc<dyn LogLevels>),
+        fatal: Arc::new(move |reason| give_up(reason, &gave_up)),
+        on_round: Some(alive(notifier.clone())),
+        ..Stage::new(Arc::new(Kernel::new()), &classes::all(), sink)
+    };
+    let mut working = loaded.manifest.asa.values().filter(|instance| instance.state == State::Operational).count();
+    let deployment = Deployment::start(loaded, stage, |_| {});
     let mut writer = Writer::new(format, out);
-    let stop = node::stop_signal();
+    let (stop, mut hangup) = (node::stop_signal(), signal(SignalKind::hangup())?);
     tokio::pin!(deployment, stop);
     let deployment = tokio::select! {
         biased;
         signal = &mut stop => { signal?; return Ok(0); }
         deployment = &mut deployment => deployment?,
     };
-    let mut working = manifest.asa.values().filter(|instance| instance.state == State::Operational).count();
+    notified(notifier.ready("ready"));
+    let mut code = 0;
     let mut summary = Summary::default();
     // Whoever read our output may have gone: the agents still take their leave.
     let mut written = Ok(());
@@ -73,6 +106,8 @@ async fn serve(manifest: &Manifest, format: LogFormat, sessions: Option<u64>, ou
         tokio::select! {
             biased;
             signal = &mut stop => { signal?; break; }
+            _ = given_up.recv() => { code = GAVE_UP; break; }
+            _ = hangup.recv() => reload::reload(&deployment, notifier.clone()),
             event = events.recv() => {
                 let Some(event) = event else { break };
                 summary.count(&event);
@@ -84,6 +119,7 @@ async fn serve(manifest: &Manifest, format: LogFormat, sessions: Option<u64>, ou
             }
         }
     }
+    notified(notifier.stopping());
     deployment.stop(STOP_LIMIT).await;
     written?;
     while let Ok(event) = events.try_recv() {
@@ -92,7 +128,52 @@ async fn serve(manifest: &Manifest, format: LogFormat, sessions: Option<u64>, ou
     }
     writer.summary(&summary)?;
     writer.finish()?;
-    Ok(0)
+    Ok(code)
+}
+
+/// The log levels of this process as the control socket changes them.
+struct ChangedLevels(Levels);
+
+impl LogLevels for ChangedLevels {
+    fn current(&self) -> String {
+        self.0.current()
+    }
+
+    fn set(&self, directives: &str) -> Result<(), String> {
+        self.0.set(directives).map_err(|error| error.to_string())
+    }
+}
+
+/// Ends the process in good order if its main thread still can, and without it otherwise.
+fn give_up(reason: &str, gave_up: &mpsc::Sender<()>) {
+    tracing::error!(reason, "giving up; the service manager is to start this process anew");
+    let _ = gave_up.try_send(());
+    // On a thread of its own: this one may be the watchdog, or about to end.
+    let last = std::thread::Builder::new().name("last-resort".into()).spawn(|| {
+        std::thread::park_timeout(LAST_RESORT);
+        node::flush_log();
+        #[allow(clippy::disallowed_methods, reason = "the main thread does not end any more")]
+        std::process::exit(GAVE_UP.into());
+    });
+    if last.is_err() {
+        tracing::error!("the system gives no thread for the last resort");
+    }
+}
+
+/// Tells the service manager, in time, that everybody answers.
+fn alive(notifier: Arc<Notifier>) -> Arc<dyn Fn(&Round) + Send + Sync> {
+    Arc::new(move |round| {
+        if round.all_answered {
+            notified(notifier.watchdog());
+        }
+    })
+}
+
+/// A service manager that does not listen is no reason to stop.
+pub(crate) fn notified(told: Result<(), NotifyError>) {
+    if let Err(error) = told {
+        tracing::warn!(%error, "the service manager cannot be told");
+    }
 }
 
 /// Writes events in either format.

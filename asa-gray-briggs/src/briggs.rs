@@ -2,16 +2,16 @@
 
 use crate::money::{Money, NZD};
 use crate::{ex1, ex2, ex3, generator, slowness};
-use actix::Actor;
-use asa_framework::class::{Agent, Class, ClassInfo, Site};
+use asa_framework::class::{Agent, Class, ClassInfo, Description, Site};
 use asa_framework::manifest::{ParameterCheck, Problem};
-use asa_framework::roles::flooder::{Flooder, Plan};
-use asa_framework::roles::negotiator::{Act, Dialogue, Ended, Negotiator, NegotiatorPlan, Strategy, Turn};
+use asa_framework::roles::flooder::{Content, Flooder, FlooderArgs, Plan};
+use asa_framework::roles::negotiator::{Act, Dialogue, Ended, Negotiator, NegotiatorArgs, NegotiatorPlan, Strategy, Turn};
 use futures_util::future::LocalBoxFuture;
 use grasp::{Objective, Rapid, Registration, Value};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha12Rng;
 use serde::Deserialize;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use time::OffsetDateTime;
 
@@ -74,36 +74,51 @@ impl ClassInfo for Briggs {
 }
 
 impl Class for Briggs {
-    fn assemble(
-        &self,
-        site: Site,
-        parameters: &serde_json::Value,
-    ) -> LocalBoxFuture<'static, Result<Agent, grasp::Error>> {
-        let parameters = serde_json::from_value(parameters.clone());
+    fn assemble(&self, site: Site) -> LocalBoxFuture<'static, Result<Agent, grasp::Error>> {
         Box::pin(async move {
-            let parameters: Parameters = parameters.map_err(super::gray::unusable)?;
-            let asa = site.grasp.register_asa(&site.instance).await?;
+            let parameters: Parameters = site.mandate.parameters()?;
+            let asa = site.register().await?;
             // EX1 may have several banks on one node, as EX3 does.
             let shared = Registration { overlap: true, ..Registration::default() };
             asa.register_objective(&ex1(), shared.clone()).await?;
             asa.register_objective(&ex2(), Registration { rapid: Rapid::Response, ..shared.clone() }).await?;
             asa.register_objective(&ex3(), shared).await?;
-            let (name, events) = (site.instance.as_str(), site.events.clone());
 
-            let bank = parameters.bank.clone();
-            let time = move |now: SystemTime| Value::item(&date_line(now, &bank)).ok();
+            let (instance, events, mode) = (site.instance().to_owned(), site.events.clone(), site.mode.clone());
+            let strategy = parameters.clone();
+            let negotiator = NegotiatorArgs {
+                asa: asa.clone(),
+                instance: instance.clone(),
+                events: events.clone(),
+                mode: mode.clone(),
+                listens: Some(ex3()),
+                plan: NegotiatorPlan { step_timeout: STEP_TIMEOUT, ..NegotiatorPlan::default() },
+                strategy: Arc::new(move || Box::new(BriggsStrategy::from_parameters(&strategy))),
+            };
+            site.role("negotiator", move |_| Negotiator::new(negotiator));
+
+            let bank = parameters.bank;
+            let flooder = |objective, period, content: Content| FlooderArgs {
+                asa: asa.clone(),
+                instance: instance.clone(),
+                events: events.clone(),
+                mode: mode.clone(),
+                objective,
+                plan: Plan { period, serve: true },
+                content,
+            };
             let period = Some(Duration::from_millis(parameters.flood_period_ms));
-            let plan = Plan { period, serve: true };
-            let flooder = Flooder::new(asa.clone(), name, events.clone(), ex1(), plan, Box::new(time)).start();
+            let time = flooder(ex1(), period, Arc::new(move |now| Value::item(&date_line(now, &bank)).ok()));
+            site.role("flooder", move |_| Flooder::new(time));
+            let fixed = flooder(ex2(), None, Arc::new(|_| Value::item(&(1, "two", 3)).ok()));
+            site.role("server", move |_| Flooder::new(fixed));
 
-            let plan = Plan { period: None, serve: true };
-            let value = |_| Value::item(&(1, "two", 3)).ok();
-            let server = Flooder::new(asa.clone(), name, events.clone(), ex2(), plan, Box::new(value)).start();
-
-            let strategy = Box::new(BriggsStrategy::from_parameters(&parameters));
-            let plan = NegotiatorPlan { step_timeout: STEP_TIMEOUT, ..NegotiatorPlan::default() };
-            let negotiator = Negotiator::new(asa.clone(), name, events, Some(ex3()), plan, strategy).start();
-            Ok(Agent::new(asa, vec![flooder.recipient(), server.recipient(), negotiator.recipient()]))
+            let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+            Ok(Agent::new(asa).described(Description {
+                objectives: names(&["EX1", "EX2", "EX3"]),
+                metrics: names(&["negotiations", "floods"]),
+                actions: Vec::new(),
+            }))
         })
     }
 }

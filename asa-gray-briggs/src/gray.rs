@@ -2,11 +2,10 @@
 
 use crate::money::{Money, NZD};
 use crate::{ex1, ex2, ex3, generator, slowness};
-use actix::Actor;
-use asa_framework::class::{Agent, Class, ClassInfo, Site};
+use asa_framework::class::{Agent, Class, ClassInfo, Description, Site};
 use asa_framework::event::Ending;
 use asa_framework::manifest::{ParameterCheck, Problem};
-use asa_framework::roles::negotiator::{Act, Dialogue, Ended, Heard, Negotiator, NegotiatorPlan, Strategy, Task, Turn};
+use asa_framework::roles::negotiator::{Act, Dialogue, Ended, Heard, Negotiator, NegotiatorArgs, NegotiatorPlan, Strategy, Task, Turn};
 use futures_util::future::LocalBoxFuture;
 use grasp::{Error, ErrorCode, Objective, Registration, Value};
 use rand::RngExt;
@@ -15,6 +14,7 @@ use serde::Deserialize;
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The largest amount of money that anybody asks for or holds.
@@ -82,16 +82,26 @@ pub(crate) fn unusable(error: serde_json::Error) -> Error {
 }
 
 impl Class for Gray {
-    fn assemble(&self, site: Site, parameters: &serde_json::Value) -> LocalBoxFuture<'static, Result<Agent, Error>> {
-        let parameters = serde_json::from_value(parameters.clone());
+    fn assemble(&self, site: Site) -> LocalBoxFuture<'static, Result<Agent, Error>> {
         Box::pin(async move {
-            let parameters: Parameters = parameters.map_err(unusable)?;
-            let asa = site.grasp.register_asa(&site.instance).await?;
+            let parameters: Parameters = site.mandate.parameters()?;
+            let asa = site.register().await?;
             asa.register_objective(&ex3(), Registration { overlap: true, ..Registration::default() }).await?;
-            let strategy = Box::new(GrayStrategy::from_parameters(&parameters));
-            let plan = NegotiatorPlan { step_timeout: STEP_TIMEOUT, ..NegotiatorPlan::default() };
-            let role = Negotiator::new(asa.clone(), &site.instance, site.events, None, plan, strategy).start();
-            Ok(Agent::new(asa, vec![role.recipient()]))
+            let args = NegotiatorArgs {
+                asa: asa.clone(),
+                instance: site.instance().to_owned(),
+                events: site.events.clone(),
+                mode: site.mode.clone(),
+                listens: None,
+                plan: NegotiatorPlan { step_timeout: STEP_TIMEOUT, ..NegotiatorPlan::default() },
+                strategy: Arc::new(move || Box::new(GrayStrategy::from_parameters(&parameters))),
+            };
+            site.role("negotiator", move |_| Negotiator::new(args));
+            Ok(Agent::new(asa).described(Description {
+                objectives: vec!["EX3".into()],
+                metrics: vec!["negotiations".into()],
+                actions: Vec::new(),
+            }))
         })
     }
 }

@@ -1,7 +1,7 @@
 //! What the tests share: parameters as a manifest gives them, and a world of nodes on a paused clock.
 
-use asa_framework::class::{ClassInfo, Site};
-use asa_framework::deploy::Deployment;
+use asa_framework::class::ClassInfo;
+use asa_framework::deploy::{Deployment, Stage};
 use asa_framework::event::{Ending, Event, Events, Side};
 use asa_framework::manifest::{Manifest, Sources};
 use asa_gray_briggs::{CLASSES, Money};
@@ -96,11 +96,8 @@ impl World {
             config.seed = Some(seed);
         };
         let place = Arc::new(self.place());
-        Deployment::start(manifest, CLASSES, place, self.sink.clone(), adjust).await.unwrap()
-    }
-
-    pub(crate) fn site(&self, deployment: &Deployment, instance: &str) -> Site {
-        Site { grasp: deployment.grasp().clone(), instance: instance.into(), events: self.sink.clone() }
+        let stage = Stage::new(place, CLASSES, self.sink.clone()).simulated(seed);
+        Deployment::start(manifest.clone().into(), stage, adjust).await.unwrap()
     }
 
     pub(crate) fn told(&self) -> Vec<(Duration, Event)> {

@@ -52,7 +52,7 @@ pub trait ClassInfo: Sync {
     /// default; what is left to check are bounds and relations. The keys of the problems are relative to the
     /// parameters; the loader adds the instance and the origin.
     /// [`ParameterCheck`](crate::manifest::ParameterCheck) writes the common checks in one line each.
-    fn check(&self, parameters: &serde_json::Value) -> Vec<Problem>;
+    fn check(&self, parameters: &Value) -> Vec<Problem>;
 }
 
 /// Returns the class of this name with the highest version that meets the requirement: `*`, or the leading parts of a

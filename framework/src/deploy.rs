@@ -1,25 +1,28 @@
 //! Brings a node to life as its manifest says, and ends it.
 
-use crate::class::{Agent, Class, Site, find_class};
+use crate::class::Class;
+use crate::control::{Command, Failure};
 use crate::event::{Event, Events};
-use crate::manifest::{Manifest, State, Substrate};
+use crate::manifest::{Effective, Loaded, Manifest, Substrate};
+use crate::root::{Args, Begin, End, Execute, Fatal, LogLevels, Reread, Root};
 use grasp::net::Network;
-use grasp::protocol::discovery::{DiscoveryConfig, DiscoverySettings};
-use grasp::protocol::flood::FloodConfig;
-use grasp::protocol::rate::RelayRate;
-use grasp::protocol::registry::RegistryLimits;
 use grasp::substrate::{InsecureLab, Substrate as Protection, Unprotected};
 use grasp::{Grasp, Interfaces, NodeConfig};
-use std::sync::Arc;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use supervision::watchdog::{Round, WatchLimits, Watchdog, watch};
+use supervision::{Exit, Mailbox, Tree, stand_alone};
 
 /// How long a node waits for its interfaces before it says, again and again, that they are missing.
 const LINK_PATIENCE: Duration = Duration::from_secs(5);
 /// Pause between looks at the links meanwhile.
 const LINK_LOOK: Duration = Duration::from_millis(20);
+/// What belongs to the node and to no instance.
+pub(crate) const NODE: &str = "node";
 
 /// A node did not come to life.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum DeployError {
     /// The system does not let it listen.
     #[error("node {node} cannot listen for requests: {source}; choose another grasp.port")]
@@ -27,86 +30,97 @@ pub enum DeployError {
         /// The node.
         node: String,
         /// The system's error.
-        source: std::io::Error,
+        source: Arc<std::io::Error>,
     },
     /// An instance could not register or start.
-    #[error("asa.{instance} cannot start: {source}")]
+    #[error("asa.{instance} cannot start: {reason}")]
     Instance {
         /// The instance.
         instance: String,
-        /// GRASP's error.
-        source: grasp::Error,
+        /// Why.
+        reason: String,
     },
-    /// The binary does not carry the class.
-    #[error("asa.{instance}: this binary carries no class {class}")]
-    UnknownClass {
-        /// The instance.
-        instance: String,
-        /// The class asked for.
-        class: String,
-    },
+    /// The system gives no thread for the watchdog.
+    #[error("the watchdog cannot start: {0}")]
+    Watchdog(Arc<std::io::Error>),
 }
 
-/// A running node with its instances.
+/// What a node is put into: its network, and what its binary and its process offer.
+#[derive(Clone)]
+pub struct Stage {
+    /// The network.
+    pub network: Arc<dyn Network>,
+    /// The classes that the binary carries.
+    pub classes: Arc<[&'static dyn Class]>,
+    /// Takes what the node has to tell.
+    pub events: Events,
+    /// All actors share the current thread, as on a paused clock.
+    pub simulated: bool,
+    /// Where everything random in the instances begins; `None` takes it from the system.
+    pub seed: Option<[u8; 32]>,
+    /// Reads the manifest again.
+    pub reread: Option<Reread>,
+    /// Changes what is logged.
+    pub levels: Option<Arc<dyn LogLevels>>,
+    /// Ends the process; by default it is only logged.
+    pub fatal: Fatal,
+    /// Hears of each round of the watchdog, on the watchdog's thread.
+    pub on_round: Option<Arc<dyn Fn(&Round) + Send + Sync>>,
+}
+
+impl Stage {
+    /// A stage on which nothing but the network, the classes and the events is special.
+    #[must_use]
+    pub fn new(network: Arc<dyn Network>, classes: &[&'static dyn Class], events: Events) -> Self {
+        Self {
+            network,
+            classes: classes.into(),
+            events,
+            simulated: false,
+            seed: None,
+            reread: None,
+            levels: None,
+            fatal: Arc::new(|reason| tracing::error!(reason, "nothing here can help any more")),
+            on_round: None,
+        }
+    }
+
+    /// The same on one thread, with everything random decided by a seed: for tests, simulations and demonstrations.
+    #[must_use]
+    pub fn simulated(mut self, seed: [u8; 32]) -> Self {
+        (self.simulated, self.seed) = (true, Some(seed));
+        self
+    }
+}
+
+/// A running node with its instances. Cloning gives another handle; the node runs until [`Deployment::stop`].
+#[derive(Clone)]
 pub struct Deployment {
     grasp: Grasp,
     name: String,
-    agents: Vec<Agent>,
+    tree: Tree,
+    root: Mailbox<Root>,
     events: Events,
+    guardian: Rc<Mutex<Guardian>>,
 }
 
-impl Manifest {
-    /// The settings of the GRASP instance.
-    #[must_use]
-    pub fn node_config(&self) -> NodeConfig {
-        let (node, grasp, limits) = (&self.node, &self.grasp, &self.grasp.limits);
-        let relay_rate = RelayRate { per_second: limits.relay_per_second, burst: limits.relay_burst };
-        let millis = |ms: u32| Duration::from_millis(ms.into());
-        NodeConfig {
-            name: node.name.clone(),
-            interfaces: Interfaces::Named(grasp.interfaces.clone()),
-            port: grasp.port,
-            message: grasp::wire::Limits { size: limits.message_size, depth: limits.depth },
-            registry: RegistryLimits {
-                asas: limits.asas,
-                objectives: limits.objectives,
-                experimental: grasp.experimental_objectives,
-            },
-            discovery: DiscoveryConfig {
-                cache_capacity: limits.discovery_cache,
-                seen_capacity: limits.seen,
-                relay_rate,
-                settings: DiscoverySettings {
-                    relay: grasp.relay,
-                    link_local_locators: grasp.link_local_locators,
-                    internal_nat4: grasp.internal_nat4,
-                    domain: grasp.domain_prefix.map(|prefix| (prefix.addr(), prefix.prefix_len())),
-                },
-                ..DiscoveryConfig::default()
-            },
-            flood: FloodConfig {
-                capacity: limits.flood_cache,
-                per_name: limits.flood_values_per_name,
-                seen_capacity: limits.seen,
-                relay: grasp.relay,
-                relay_rate,
-                interval: millis(limits.flood_interval_ms),
-                burst: limits.flood_burst,
-            },
-            default_timeout: millis(grasp.default_timeout_ms),
-            session_cap: (grasp.session_cap_ms > 0).then(|| millis(grasp.session_cap_ms)),
-            wait_cap: (grasp.wait_cap_ms > 0).then(|| millis(grasp.wait_cap_ms)),
-            sessions: limits.sessions,
-            connections: limits.connections,
-            first_message_timeout: millis(limits.first_message_timeout_ms),
-            request_queue: limits.request_queue,
-            ..NodeConfig::default()
+/// What watches the actors of a node.
+enum Guardian {
+    Thread { _watchdog: Watchdog },
+    Task(tokio::task::JoinHandle<()>),
+    Nobody,
+}
+
+impl Drop for Guardian {
+    fn drop(&mut self) {
+        if let Self::Task(task) = self {
+            task.abort();
         }
     }
 }
 
 impl Deployment {
-    /// Starts the node and all operational instances; returns when everything listens.
+    /// Starts the node and brings all instances where the manifest wants them; returns when everything listens.
     ///
     /// `adjust` may change the node's settings before it starts, for a simulation or a test.
     ///
@@ -114,43 +128,58 @@ impl Deployment {
     ///
     /// See [`DeployError`]; nothing is left running then.
     pub async fn start(
-        manifest: &Manifest,
-        classes: &[&dyn Class],
-        network: Arc<dyn Network>,
-        events: Events,
+        loaded: Loaded<Manifest>,
+        stage: Stage,
         adjust: impl FnOnce(&mut NodeConfig),
     ) -> Result<Self, DeployError> {
+        let Stage { network, classes, events, simulated, seed, reread, levels, fatal, on_round } = stage;
+        let manifest = &loaded.manifest;
         let substrate: Arc<dyn Protection> = match manifest.grasp.substrate {
             Substrate::None => Arc::new(Unprotected),
             Substrate::InsecureLab => Arc::new(InsecureLab),
         };
+        let tree = Tree::with(simulated, None);
         let mut config = manifest.node_config();
         adjust(&mut config);
         let (name, expected) = (config.name.clone(), config.interfaces.clone());
         let (substrate_name, secure) = (substrate.name(), substrate.is_secure());
         let grasp = Grasp::start(config, network, substrate)
-            .map_err(|source| DeployError::Listen { node: name.clone(), source })?;
-        let mut deployment = Self { grasp, name, agents: Vec::new(), events };
-        if manifest.grasp.substrate != Substrate::None {
-            deployment.await_links(&expected).await;
-        }
-        for (instance, settings) in manifest.asa.iter().filter(|(_, settings)| settings.state == State::Operational) {
-            let Some(class) = find_class(classes, &settings.class, &settings.version) else {
+            .map_err(|error| DeployError::Listen { node: name.clone(), source: Arc::new(error) })?;
+        let limits = watch_limits(manifest);
+        let guardian = Rc::new(Mutex::new(Guardian::Nobody));
+        let threads = manifest.supervision.threads && !simulated;
+        let secured = manifest.grasp.substrate != Substrate::None;
+        let args = Args {
+            grasp: grasp.clone(),
+            tree: tree.clone(),
+            events: events.clone(),
+            classes,
+            loaded: Arc::new(loaded),
+            threads,
+            seed: seed.unwrap_or_else(rand::random),
+            reread,
+            levels,
+            fatal: fatal.clone(),
+        };
+        let lost = fatal.clone();
+        let on_exit = move |exit: Exit| lost(&format!("the root of the node has ended: {exit:?}"));
+        let root = stand_alone(NODE, "root", &tree, on_exit, |_| Root::new(args));
+        let deployment = Self { grasp, name: name.clone(), tree: tree.clone(), root, events, guardian };
+        match watched(tree, limits, simulated, fatal, on_round) {
+            Ok(watching) => *deployment.guardian() = watching,
+            Err(error) => {
                 deployment.stop(Duration::ZERO).await;
-                return Err(DeployError::UnknownClass { instance: instance.clone(), class: settings.class.clone() });
-            };
-            let (grasp, events) = (deployment.grasp.clone(), deployment.events.clone());
-            let site = Site { grasp, instance: instance.clone(), events };
-            match class.assemble(site, &serde_json::Value::Object(settings.parameters.clone())).await {
-                Ok(agent) => deployment.agents.push(agent),
-                Err(source) => {
-                    deployment.stop(Duration::ZERO).await;
-                    return Err(DeployError::Instance { instance: instance.clone(), source });
-                }
+                return Err(DeployError::Watchdog(Arc::new(error)));
             }
         }
-        let node = deployment.name.clone();
-        (deployment.events)(Event::Ready { node, substrate: substrate_name, secure });
+        if secured {
+            deployment.await_links(&expected).await;
+        }
+        if let Ok(Err((instance, failure))) = deployment.root.send(Begin).await {
+            deployment.stop(Duration::ZERO).await;
+            return Err(DeployError::Instance { instance, reason: failure.message });
+        }
+        (deployment.events)(Event::Ready { node: name, substrate: substrate_name, secure });
         Ok(deployment)
     }
 
@@ -187,12 +216,66 @@ impl Deployment {
         &self.grasp
     }
 
+    /// Its actors.
+    #[must_use]
+    pub fn tree(&self) -> &Tree {
+        &self.tree
+    }
+
+    /// Carries out what an operator wants.
+    ///
+    /// # Errors
+    ///
+    /// Why it was not done; what ran before still runs.
+    pub async fn execute(&self, command: Command) -> Result<serde_json::Value, Failure> {
+        self.root.send(Execute(command)).await.unwrap_or_else(|_| Err(crate::root::gone()))
+    }
+
     /// Ends the instances and then the node: open sessions are declined, registrations withdrawn, within `limit`.
-    pub async fn stop(self, limit: Duration) {
-        for agent in self.agents.iter().rev() {
-            agent.stop();
-        }
+    pub async fn stop(&self, limit: Duration) {
+        let _ = tokio::time::timeout(limit.max(Duration::from_millis(100)), self.root.send(End)).await;
         self.grasp.shutdown(limit).await;
-        (self.events)(Event::Stopped { node: self.name });
+        *self.guardian() = Guardian::Nobody;
+        (self.events)(Event::Stopped { node: self.name.clone() });
+    }
+
+    fn guardian(&self) -> std::sync::MutexGuard<'_, Guardian> {
+        self.guardian.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn watch_limits(manifest: &Manifest) -> WatchLimits {
+    let supervision = &manifest.supervision;
+    let millis = |ms: u32| Duration::from_millis(ms.into());
+    let (every, deadline) = (millis(supervision.ping_every_ms), millis(supervision.ping_deadline_ms));
+    WatchLimits { every, deadline, misses: supervision.misses }
+}
+
+/// Sets the watchdog on a tree. If what belongs to the node itself hangs, only a new process helps.
+fn watched(
+    tree: Tree,
+    limits: WatchLimits,
+    simulated: bool,
+    fatal: Fatal,
+    on_round: Option<Arc<dyn Fn(&Round) + Send + Sync>>,
+) -> std::io::Result<Guardian> {
+    let heard = move |round: &Round| {
+        if let Some(on_round) = &on_round {
+            on_round(round);
+        }
+        if !simulated && let Some((_, role)) = round.hung.iter().find(|(owner, _)| owner == NODE) {
+            fatal(&format!("{role} of the node does not answer: its thread is blocked"));
+        }
+    };
+    if simulated {
+        return Ok(Guardian::Task(tokio::task::spawn_local(watch(tree, limits, heard))));
+    }
+    Ok(Guardian::Thread { _watchdog: Watchdog::start(tree, limits, heard)? })
+}
+
+impl From<Manifest> for Loaded<Manifest> {
+    /// Settings made by a program, of which no file tells.
+    fn from(manifest: Manifest) -> Self {
+        Self { manifest, effective: Effective::default(), warnings: Vec::new() }
     }
 }

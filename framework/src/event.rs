@@ -97,6 +97,13 @@ pub enum Event {
         /// The instance.
         asa: String,
     },
+    /// Restarting the roles of an instance did not help, so it is built anew.
+    Rebuilt {
+        /// The instance.
+        asa: String,
+        /// The role that failed, and how.
+        reason: String,
+    },
     /// The node has ended.
     Stopped {
         /// The node.

@@ -4,9 +4,14 @@ pub mod class;
 pub mod control;
 pub mod deploy;
 pub mod event;
+pub mod health;
 pub mod lifecycle;
 pub mod machine;
 pub mod manifest;
+mod node_config;
 pub mod notify;
 pub mod roles;
+mod root;
+
+pub use root::{DESCRIPTION_OBJECTIVE, Fatal, LogLevels, Reread};
 pub mod telemetry;

@@ -1,13 +1,12 @@
 //! A node with agents on the fabric, under a paused clock: how it comes to life and how it ends.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
-use actix::Actor;
 use asa_framework::class::{Agent, Class, ClassInfo, Site};
-use asa_framework::deploy::{DeployError, Deployment};
+use asa_framework::deploy::{DeployError, Deployment, Stage};
 use asa_framework::event::{Ending, Event, Events};
 use asa_framework::manifest::{Manifest, Problem, Sources};
-use asa_framework::roles::flooder::{Flooder, Plan};
-use asa_framework::roles::negotiator::{Act, Dialogue, Ended, Negotiator, NegotiatorPlan, Strategy, Task, Turn};
+use asa_framework::roles::flooder::{Content, Flooder, FlooderArgs, Plan};
+use asa_framework::roles::negotiator::{Act, Dialogue, Ended, Negotiator, NegotiatorArgs, NegotiatorPlan, Strategy, Task, Turn};
 use futures_util::future::LocalBoxFuture;
 use grasp::net::memory::{Conditions, Fabric, FabricLink};
 use grasp::{Error, ErrorCode, Interfaces, Negotiated, Objective, Registration, Value};
@@ -85,20 +84,29 @@ impl ClassInfo for Shop {
 }
 
 impl Class for Shop {
-    fn assemble(&self, site: Site, parameters: &serde_json::Value) -> LocalBoxFuture<'static, Result<Agent, Error>> {
-        let buys = parameters["buys"] == json!(true);
+    fn assemble(&self, site: Site) -> LocalBoxFuture<'static, Result<Agent, Error>> {
         Box::pin(async move {
-            let asa = site.grasp.register_asa(&site.instance).await?;
+            let buys = site.mandate.settings.parameters["buys"] == json!(true);
+            let asa = site.register().await?;
             // No overlap: a second shop on the node must fail.
             asa.register_objective(&told(), Registration::default()).await?;
             asa.register_objective(&sold(), Registration::default()).await?;
+            let (instance, events, mode) = (site.instance().to_owned(), site.events.clone(), site.mode.clone());
+            let negotiator = NegotiatorArgs {
+                asa: asa.clone(),
+                instance: instance.clone(),
+                events: events.clone(),
+                mode: mode.clone(),
+                listens: (!buys).then(sold),
+                plan: NegotiatorPlan::default(),
+                strategy: Arc::new(move || Box::new(Keeper { buys })),
+            };
+            site.role("negotiator", move |_| Negotiator::new(negotiator));
             let plan = Plan { period: Some(Duration::from_secs(10)), serve: true };
-            let content = Box::new(|_| Value::item("news").ok());
-            let flooder = Flooder::new(asa.clone(), &site.instance, site.events.clone(), told(), plan, content).start();
-            let listens = (!buys).then(sold);
-            let (plan, strategy) = (NegotiatorPlan::default(), Box::new(Keeper { buys }));
-            let shop = Negotiator::new(asa.clone(), &site.instance, site.events, listens, plan, strategy).start();
-            Ok(Agent::new(asa, vec![flooder.recipient(), shop.recipient()]))
+            let content: Content = Arc::new(|_| Value::item("news").ok());
+            let flooder = FlooderArgs { asa: asa.clone(), instance, events, mode, objective: told(), plan, content };
+            site.role("flooder", move |_| Flooder::new(flooder));
+            Ok(Agent::new(asa))
         })
     }
 }
@@ -129,11 +137,12 @@ impl World {
         Self { fabric, link, log: Arc::default() }
     }
 
-    async fn start(&self, manifest: &Manifest, classes: &[&dyn Class]) -> Result<Deployment, DeployError> {
+    async fn start(&self, manifest: &Manifest, classes: &[&'static dyn Class]) -> Result<Deployment, DeployError> {
         let log = self.log.clone();
         let events: Events = Arc::new(move |event| log.lock().unwrap().push(event));
         let place = Arc::new(self.fabric.node(&[self.link]));
-        Deployment::start(manifest, classes, place, events, |config| config.interfaces = Interfaces::All).await
+        let stage = Stage::new(place, classes, events).simulated([1; 32]);
+        Deployment::start(manifest.clone().into(), stage, |config| config.interfaces = Interfaces::All).await
     }
 
     fn log(&self) -> Vec<Event> {
@@ -179,7 +188,7 @@ fn an_instance_that_cannot_start_leaves_nothing_running() {
         // Both want the same objectives for themselves.
         let two = manifest(&format!("{SHOP}[asa.two]\nclass = 'shop'\n"));
         let error = world.start(&two, &[&Shop]).await.err().expect("the second must fail");
-        let DeployError::Instance { instance, source } = &error else { panic!("{error}") };
+        let DeployError::Instance { instance, reason } = &error else { panic!("{error}") };
         assert_eq!((instance.as_str(), source.code), ("two", ErrorCode::ObjectiveRegistered));
         assert!(error.to_string().contains("asa.two cannot start"), "{error}");
         assert!(!world.names().contains(&"ready".to_owned()));

@@ -47,7 +47,6 @@ pub(super) struct Blueprint {
 pub(super) struct Incarnation {
     pub(super) class: &'static dyn Class,
     pub(super) mandate: Arc<Mandate>,
-    pub(super) number: u64,
     pub(super) registered: String,
     pub(super) description: Description,
     pub(super) mode: Mode,
@@ -107,7 +106,6 @@ impl Kit {
                 Ok(Incarnation {
                     class,
                     mandate,
-                    number,
                     registered,
                     description,
                     mode,
@@ -151,6 +149,10 @@ impl Incarnation {
                 promises: sum.promises + load.promises,
             })
         }
+    }
+
+    pub(super) fn asa(&self) -> &Asa {
+        &self.asa
     }
 
     /// Waits until it has served for a while without a fault.

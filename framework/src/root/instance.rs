@@ -11,7 +11,7 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 /// An instance, running or not.
-pub(crate) struct Instance {
+pub(super) struct Instance {
     pub(super) mandate: Arc<Mandate>,
     /// Known once it is installed.
     pub(super) class: Option<&'static dyn Class>,

@@ -11,7 +11,7 @@ mod replace;
 mod report;
 mod state_directory;
 
-pub(crate) use instance::Instance;
+pub use report::DESCRIPTION_OBJECTIVE;
 
 use crate::class::{Class, find_class};
 use crate::control::{Command, Failure, FailureCode};
@@ -23,6 +23,7 @@ use grasp::Grasp;
 use incarnation::Kit;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha12Rng;
+use instance::Instance;
 use rebuilds::Rebuilds;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -188,7 +189,7 @@ impl Handler<Execute> for Root {
             Command::Status => as_json(self.status()),
             Command::Describe { instance } => {
                 let described = self.describe(instance.as_deref());
-                Box::pin(actix::fut::ready(json(described)))
+                Box::pin(fut::ready(json(described)))
             }
             Command::Dump { table } => as_json(self.dump(table)),
             Command::Move { step, instance, force, purge } => as_json(self.step(&instance, step, force, purge, ctx)),
@@ -199,7 +200,7 @@ impl Handler<Execute> for Root {
             }
             Command::LogLevel { level } => {
                 let shown = self.log_level(level.as_deref());
-                Box::pin(actix::fut::ready(json(shown)))
+                Box::pin(fut::ready(json(shown)))
             }
         }
     }
@@ -255,7 +256,7 @@ impl Handler<Bring> for Root {
 
     fn handle(&mut self, Bring { instance: name }: Bring, ctx: &mut Context<Self>) -> Self::Result {
         let Some(instance) = self.instances.get(&name) else {
-            return Box::pin(actix::fut::ready(self.instance(&name).map(drop)));
+            return Box::pin(fut::ready(self.instance(&name).map(drop)));
         };
         let moves = way(instance.phase, instance.wanted);
         let address = ctx.address();
@@ -270,7 +271,7 @@ impl Handler<Bring> for Root {
     }
 }
 
-fn gone() -> Failure {
+pub(crate) fn gone() -> Failure {
     Failure::new(FailureCode::Failed, "the node is gone")
 }
 

@@ -30,7 +30,7 @@ impl Root {
         });
         let to = match begun {
             Ok(to) => to,
-            Err(failure) => return Box::pin(actix::fut::ready(Err(failure))),
+            Err(failure) => return Box::pin(fut::ready(Err(failure))),
         };
         let work = match step {
             Move::Install => self.install(name),
@@ -67,7 +67,7 @@ impl Root {
                 })
             }
         };
-        Box::pin(actix::fut::ready(result))
+        Box::pin(fut::ready(result))
     }
 
     fn instantiate(&mut self, name: &str, ctx: &mut Context<Self>) -> Work<MoveReport> {
@@ -97,7 +97,7 @@ impl Root {
             instance.wanted = if active { Phase::Operational } else { Phase::Instantiated };
             Ok(report(Move::Activate))
         });
-        Box::pin(actix::fut::ready(set))
+        Box::pin(fut::ready(set))
     }
 
     /// Lets the work in hand end, within the time for it, and takes the instance down.

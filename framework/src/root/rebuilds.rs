@@ -36,7 +36,7 @@ mod tests {
     #[test]
     fn the_fourth_rebuild_in_ten_minutes_is_one_too_many() {
         let mut rebuilds = Rebuilds::new(3, Duration::from_secs(600));
-        let at = |minute| Duration::from_secs(60 * minute);
+        let at = |minute: u64| Duration::from_secs(60 * minute);
         assert!(rebuilds.allowed(at(0)) && rebuilds.allowed(at(1)) && rebuilds.allowed(at(2)));
         assert!(!rebuilds.allowed(at(10)));
         assert!(rebuilds.allowed(at(10) + Duration::from_millis(1)), "the first is forgotten");

@@ -13,10 +13,10 @@ impl Root {
     pub(super) fn reload(&mut self, only_plan: bool, ctx: &mut Context<Self>) -> Work<Plan> {
         let Some(reread) = self.args.reread.clone() else {
             let failure = Failure::new(FailureCode::Refused, "this node was not started from a manifest");
-            return Box::pin(actix::fut::ready(Err(failure)));
+            return Box::pin(fut::ready(Err(failure)));
         };
         if self.stopping {
-            return Box::pin(actix::fut::ready(Err(Failure::new(FailureCode::Refused, "the node is stopping"))));
+            return Box::pin(fut::ready(Err(Failure::new(FailureCode::Refused, "the node is stopping"))));
         }
         let address = ctx.address();
         // Files are read off this thread.
@@ -26,17 +26,17 @@ impl Root {
                 Ok(Ok(loaded)) => Arc::new(loaded),
                 Ok(Err(problems)) => {
                     let message = format!("the manifest is refused and nothing has changed:\n{problems}");
-                    let refused: Work<Plan> = Box::pin(actix::fut::ready(Err(Failure::new(FailureCode::Refused, message))));
+                    let refused: Work<Plan> = Box::pin(fut::ready(Err(Failure::new(FailureCode::Refused, message))));
                     return refused;
                 }
                 Err(error) => {
                     let failure = Failure::new(FailureCode::Failed, format!("cannot read the manifest: {error}"));
-                    return Box::pin(actix::fut::ready(Err(failure)));
+                    return Box::pin(fut::ready(Err(failure)));
                 }
             };
             let changes = plan(root.manifest(), &loaded.manifest);
             if only_plan {
-                return Box::pin(actix::fut::ready(Ok(Plan { applied: false, changes })));
+                return Box::pin(fut::ready(Ok(Plan { applied: false, changes })));
             }
             root.apply(&loaded, changes, address)
         }))
@@ -85,7 +85,7 @@ impl Handler<Adapt> for Root {
     fn handle(&mut self, Adapt { instance: name, kind }: Adapt, ctx: &mut Context<Self>) -> Self::Result {
         let address = ctx.address();
         match kind {
-            ChangeKind::NextStart => Box::pin(actix::fut::ready(Ok(()))),
+            ChangeKind::NextStart => Box::pin(fut::ready(Ok(()))),
             ChangeKind::Starts => {
                 self.enter(&name);
                 let brought = async move { address.send(Bring { instance: name }).await.unwrap_or_else(|_| Err(super::gone())) };
@@ -123,7 +123,7 @@ impl Root {
         ctx: &mut Context<Self>,
     ) -> ResponseActFuture<Self, Result<(), Failure>> {
         let Some(mandate) = instance::mandate(self.manifest(), name) else {
-            return Box::pin(actix::fut::ready(Ok(())));
+            return Box::pin(fut::ready(Ok(())));
         };
         let mandate = Arc::new(mandate);
         let found = self.class(&mandate.settings.class, &mandate.settings.version);
@@ -134,7 +134,7 @@ impl Root {
         });
         let (class, runs) = match prepared {
             Ok(prepared) => prepared,
-            Err(failure) => return Box::pin(actix::fut::ready(Err(failure))),
+            Err(failure) => return Box::pin(fut::ready(Err(failure))),
         };
         let (address, known) = (ctx.address(), name.to_owned());
         let bring = move |_: &mut Self| {

@@ -34,7 +34,7 @@ impl Root {
         });
         match found {
             Ok((class, mandate)) => self.succeed(name, class, mandate, ctx),
-            Err(failure) => Box::pin(actix::fut::ready(Err(failure))),
+            Err(failure) => Box::pin(fut::ready(Err(failure))),
         }
     }
 
@@ -60,7 +60,7 @@ impl Root {
         });
         let (from, blueprint) = match begun {
             Ok(begun) => begun,
-            Err(failure) => return Box::pin(actix::fut::ready(Err(failure))),
+            Err(failure) => return Box::pin(fut::ready(Err(failure))),
         };
         let name = name.to_owned();
         let limit = Duration::from_millis(blueprint.mandate.settings.healthy_ms.into());
@@ -88,7 +88,7 @@ impl Root {
                 self.release(&name);
                 let message = format!("the new {name} did not become healthy ({why}); the old one carries on");
                 tracing::warn!(asa = name, why, "replacement failed; the old one carries on");
-                return Box::pin(actix::fut::ready(Err(Failure::new(FailureCode::Failed, message))));
+                return Box::pin(fut::ready(Err(Failure::new(FailureCode::Failed, message))));
             }
         };
         let to = new.class.version().to_owned();

@@ -5,7 +5,7 @@ use crate::control::{
     Described, Dump, Failure, FailureCode, InstanceStatus, LinkStatus, NodeStatus, Origin, StatusReport,
 };
 use crate::health;
-use crate::lifecycle::Phase;
+use crate::manifest;
 use crate::roles::Load;
 use actix::prelude::*;
 use grasp::{Objective, Registration, Status, Value};
@@ -122,7 +122,7 @@ impl Root {
         let current = instance.current.as_ref()?;
         let settings = &current.mandate.settings;
         let prefix = format!("asa.{name}.");
-        let given = self.loaded.effective.0.iter().filter(|setting| !setting.origin.is_default());
+        let given = self.loaded.effective.0.iter().filter(|setting| !matches!(setting.origin, manifest::Origin::Default | manifest::Origin::ClassDefault(_)));
         let origins = given.filter_map(|setting| {
             let key = setting.key.strip_prefix(&prefix)?.to_owned();
             Some(Origin { key, origin: setting.origin.to_string() })
@@ -162,7 +162,7 @@ impl Root {
             let registration = Registration { overlap: true, ..Registration::default() };
             match asa.register_objective(&objective, registration).await {
                 Ok(()) => {}
-                Err(error) if error.code == grasp::ErrorCode::ObjectiveAlreadyRegistered => {}
+                Err(error) if error.code == grasp::ErrorCode::ObjectiveRegistered => {}
                 Err(error) => return Err(error),
             }
             asa.listen_synchronize(&objective.with_value(value)).await
@@ -186,11 +186,6 @@ impl Root {
             value.map_err(|error| Failure::new(FailureCode::Failed, error.to_string()))
         };
         Box::pin(dumped.into_actor(self))
-    }
-
-    /// Where an instance is in its life, if the node knows it.
-    pub(crate) fn phase(&self, name: &str) -> Option<Phase> {
-        self.instances.get(name).map(|instance| instance.phase)
     }
 }
 

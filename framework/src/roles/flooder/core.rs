@@ -28,7 +28,14 @@ impl Plan {
 #[serde(rename_all = "snake_case")]
 pub enum Input {
     /// Everything is registered.
-    Started,
+    Started {
+        /// Whether to flood now.
+        active: bool,
+    },
+    /// Flood from now on.
+    Activated,
+    /// Flood no more; who asks is still answered.
+    Deactivated,
     /// The last flood has been sent, or could not be.
     Sent {
         /// Whether it was sent.
@@ -81,10 +88,12 @@ impl Machine for FlooderCore {
 
     fn handle(&mut self, now: Time, input: Input) {
         match input {
-            Input::Started if self.plan.period.is_some() => self.flood(now),
-            Input::Started if self.plan.serve => self.outputs.push_back(Output::Serve),
-            Input::Started => {}
+            Input::Started { active: true } | Input::Activated if self.plan.period.is_some() => self.flood(now),
+            Input::Started { .. } | Input::Activated if self.plan.serve => self.outputs.push_back(Output::Serve),
+            Input::Started { .. } | Input::Activated => {}
+            Input::Deactivated => self.next = None,
             Input::Sent { ok: true } => self.failures = 0,
+            Input::Sent { ok: false } if self.next.is_none() => {}
             Input::Sent { ok: false } => {
                 let period = self.plan.period.unwrap_or(RETRY);
                 let pause = RETRY.saturating_mul(1 << self.failures.min(16)).min(period);

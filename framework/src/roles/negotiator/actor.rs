@@ -4,7 +4,7 @@ use super::core::{Failure, Input, NegotiatorCore, NegotiatorPlan, Output, Propos
 use super::strategy::Strategy;
 use crate::event::{Ending, Event, Events, Side, json_of};
 use crate::machine::{Clock, Pump, Pumped};
-use crate::roles::Stop;
+use crate::roles::{Control, Load, Mode, Outstanding};
 use actix::prelude::*;
 use grasp::protocol::flood::Flooded;
 use grasp::wire::SessionId;
@@ -13,7 +13,9 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
+use supervision::{Fresh, child};
 
 /// Pause after listening has failed.
 const LISTEN_PAUSE: Duration = Duration::from_secs(5);
@@ -21,14 +23,37 @@ const LISTEN_PAUSE: Duration = Duration::from_secs(5);
 const BUSY_TRIES: u32 = 4;
 const BUSY_PAUSE: Duration = Duration::from_millis(40);
 
-/// The actor; the objective must be registered already.
+/// Makes the strategy of one life.
+pub type StrategyMaker = Arc<dyn Fn() -> Box<dyn Strategy> + Send + Sync>;
+
+/// What a negotiator is made from.
+#[derive(Clone)]
+pub struct NegotiatorArgs {
+    /// The ASA; the objective must be registered already.
+    pub asa: Asa,
+    /// Name of the instance.
+    pub instance: String,
+    /// Takes what it has to tell.
+    pub events: Events,
+    /// Whether to work now.
+    pub mode: Mode,
+    /// Listened for, if the ASA answers requests.
+    pub listens: Option<Objective>,
+    /// Time limits and bounds.
+    pub plan: NegotiatorPlan,
+    /// What it wants.
+    pub strategy: StrategyMaker,
+}
+
+/// The actor.
 pub struct Negotiator {
+    args: NegotiatorArgs,
     pump: Pump<NegotiatorCore>,
     asa: Asa,
     instance: String,
     events: Events,
-    /// Listened for, if the ASA answers requests.
-    listens: Option<Objective>,
+    listening: bool,
+    active: bool,
     sessions: BTreeMap<u64, Talk>,
     next_even: u64,
 }
@@ -50,19 +75,15 @@ struct Talk {
 }
 
 impl Negotiator {
-    /// Negotiates as `strategy` says; answers requests for `listens`, if that is given.
+    /// Negotiates as its strategy says; answers requests if it is to listen.
     #[must_use]
-    pub fn new(
-        asa: Asa,
-        instance: &str,
-        events: Events,
-        listens: Option<Objective>,
-        plan: NegotiatorPlan,
-        strategy: Box<dyn Strategy>,
-    ) -> Self {
-        let core = NegotiatorCore::new(strategy, plan);
-        let pump = Pump::new(core, Clock::of_the_runtime(), None, instance, "negotiator".into());
-        Self { pump, asa, instance: instance.to_owned(), events, listens, sessions: BTreeMap::new(), next_even: 2 }
+    pub fn new(args: NegotiatorArgs) -> Self {
+        let core = NegotiatorCore::new((args.strategy)(), args.plan.clone());
+        let pump = Pump::new(core, Clock::of_the_runtime(), None, &args.instance, "negotiator".into());
+        let (asa, instance, events) = (args.asa.clone(), args.instance.clone(), args.events.clone());
+        let active = args.mode.is_active();
+        let sessions = BTreeMap::new();
+        Self { pump, asa, instance, events, listening: false, active, sessions, next_even: 2, args }
     }
 
     fn session(&self, key: u64) -> Option<Rc<Session>> {
@@ -229,20 +250,28 @@ impl Handler<Incoming> for Negotiator {
                 let (side, objective) = (Side::Responder, request.name.clone());
                 self.sessions.insert(key, Talk { session, opened, side, objective });
                 self.began(key, &request);
+                self.listening = false;
                 self.listen(Duration::ZERO, ctx);
                 self.feed(Input::Requested(key, request), ctx);
             }
             Err(error) => {
-                tracing::warn!(asa = self.instance, %error, "cannot listen");
-                self.listen(LISTEN_PAUSE, ctx);
+                self.listening = false;
+                if self.active {
+                    tracing::warn!(asa = self.instance, %error, "cannot listen");
+                    self.listen(LISTEN_PAUSE, ctx);
+                }
             }
         }
     }
 }
 
 impl Negotiator {
-    fn listen(&self, after: Duration, ctx: &mut Context<Self>) {
-        let Some(objective) = self.listens.clone() else { return };
+    fn listen(&mut self, after: Duration, ctx: &mut Context<Self>) {
+        let Some(objective) = self.args.listens.clone() else { return };
+        if self.listening || !self.active {
+            return;
+        }
+        self.listening = true;
         let asa = self.asa.clone();
         let request = async move {
             if !after.is_zero() {
@@ -259,7 +288,7 @@ impl Actor for Negotiator {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         self.listen(Duration::ZERO, ctx);
-        self.feed(Input::Started, ctx);
+        self.feed(Input::Started { active: self.active }, ctx);
     }
 }
 
@@ -327,13 +356,48 @@ impl Negotiator {
     }
 }
 
-impl Handler<Stop> for Negotiator {
+impl Fresh for Negotiator {
+    fn fresh(&self) -> Self {
+        Self::new(self.args.clone())
+    }
+}
+
+child!(Negotiator);
+
+impl Handler<Control> for Negotiator {
     type Result = ();
 
-    fn handle(&mut self, _: Stop, ctx: &mut Context<Self>) {
-        // Who still looks for a peer does not negotiate yet.
-        self.sessions.retain(|_, talk| talk.opened.get().is_some());
-        self.feed(Input::Stopped, ctx);
-        ctx.stop();
+    fn handle(&mut self, control: Control, ctx: &mut Context<Self>) {
+        match control {
+            Control::Activate => {
+                self.active = true;
+                self.listen(Duration::ZERO, ctx);
+                self.feed(Input::Activated, ctx);
+            }
+            Control::Deactivate => {
+                self.active = false;
+                self.feed(Input::Deactivated, ctx);
+                if let Some(objective) = self.args.listens.clone() {
+                    let asa = self.asa.clone();
+                    // It fails if it has not listened yet.
+                    let stopped = async move { drop(asa.stop_listen_negotiate(&objective).await) };
+                    ctx.spawn(stopped.into_actor(self));
+                }
+            }
+            Control::Stop => {
+                self.active = false;
+                // Who still looks for a peer does not negotiate yet.
+                self.sessions.retain(|_, talk| talk.opened.get().is_some());
+                self.feed(Input::Stopped, ctx);
+            }
+        }
+    }
+}
+
+impl Handler<Outstanding> for Negotiator {
+    type Result = Load;
+
+    fn handle(&mut self, _: Outstanding, _: &mut Context<Self>) -> Load {
+        Load { busy: self.sessions.len(), promises: 0 }
     }
 }

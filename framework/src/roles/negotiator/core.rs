@@ -50,7 +50,14 @@ pub struct Failure {
 #[serde(rename_all = "snake_case")]
 pub enum Input {
     /// Everything is registered.
-    Started,
+    Started {
+        /// Whether to work now.
+        active: bool,
+    },
+    /// Take up new work.
+    Activated,
+    /// Take no new work; what is open runs to its end.
+    Deactivated,
     /// The instance ends; what is open is over.
     Stopped,
     /// A peer asks.
@@ -149,6 +156,9 @@ pub struct NegotiatorCore {
     /// Sessions that this side opens have odd numbers.
     next_key: u64,
     pause: Option<Time>,
+    active: bool,
+    /// The next task waits until it may be done.
+    idle: bool,
     outputs: VecDeque<Output>,
 }
 
@@ -156,7 +166,7 @@ impl NegotiatorCore {
     /// A core that waits for [`Input::Started`].
     #[must_use]
     pub fn new(strategy: Box<dyn Strategy>, plan: NegotiatorPlan) -> Self {
-        Self { strategy, plan, open: BTreeMap::new(), next_key: 1, pause: None, outputs: VecDeque::new() }
+        Self { strategy, plan, open: BTreeMap::new(), next_key: 1, pause: None, active: false, idle: false, outputs: VecDeque::new() }
     }
 
     /// Sessions that are open now.
@@ -166,6 +176,10 @@ impl NegotiatorCore {
     }
 
     fn next_task(&mut self, now: Time) {
+        if !self.active {
+            self.idle = true;
+            return;
+        }
         match self.strategy.task() {
             Task::Idle => {}
             Task::Pause(time) => self.pause = Some(now + time),
@@ -306,12 +320,23 @@ impl Machine for NegotiatorCore {
 
     fn handle(&mut self, now: Time, input: Input) {
         match input {
-            Input::Started => {
+            Input::Started { active } => {
+                self.active = active;
                 let say = self.strategy.introduces();
                 self.say(None, say);
                 self.next_task(now);
             }
-            Input::Stopped => self.stopped(),
+            Input::Activated => {
+                self.active = true;
+                if std::mem::take(&mut self.idle) {
+                    self.next_task(now);
+                }
+            }
+            Input::Deactivated => self.active = false,
+            Input::Stopped => {
+                self.active = false;
+                self.stopped();
+            }
             Input::Requested(key, request) => self.requested(now, key, request),
             Input::Answered(key, answer) => self.answered(now, key, answer),
             Input::Closed(key, result) => {

@@ -4,6 +4,6 @@ mod actor;
 mod core;
 mod strategy;
 
-pub use actor::Negotiator;
+pub use actor::{Negotiator, NegotiatorArgs, StrategyMaker};
 pub use core::{Failure, Input, NegotiatorCore, NegotiatorPlan, Output, Proposal};
 pub use strategy::{Act, Dialogue, Ended, Heard, Strategy, Task, Turn};

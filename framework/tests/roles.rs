@@ -122,7 +122,7 @@ impl Bench {
 
     /// Starts, and returns what comes after the introduction.
     fn started(&mut self) -> Vec<Output> {
-        let mut outputs = self.handle(START, Input::Started);
+        let mut outputs = self.handle(START, Input::Started { active: true });
         assert_eq!(outputs.remove(0), Output::Say(None, "hello".into()));
         outputs
     }
@@ -322,7 +322,7 @@ fn what_comes_after_the_end_is_ignored() {
 
 fn flooder(period: Option<u64>, serve: bool) -> FlooderCore {
     let mut core = FlooderCore::new(Plan { period: period.map(secs), serve });
-    core.handle(START, FlooderInput::Started);
+    core.handle(START, FlooderInput::Started { active: true });
     core
 }
 

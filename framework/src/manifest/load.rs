@@ -306,7 +306,7 @@ pub(super) fn at<'v>(tree: &'v Value, path: &[String]) -> Option<&'v Value> {
 }
 
 /// Returns the paths of the values below a table; an empty table counts as a value.
-pub(super) fn leaves(parameters: &Value) -> Vec<Vec<String>> {
+fn leaves(parameters: &Value) -> Vec<Vec<String>> {
     let mut found = Vec::new();
     for (key, value) in parameters.as_object().into_iter().flatten() {
         let below = leaves(value);

@@ -128,7 +128,7 @@ fn policy(shape: &Shape) -> Shape {
     let Some(Shape::Members(what, instances)) = shape.child("asa") else { return Shape::Table(Vec::new()) };
     let parameters = |field: &Field| {
         let parameters = field.shape.children().iter().filter(|field| field.name == "parameters").cloned().collect();
-        Field { shape: Shape::Table(parameters), ..field.clone() }
+        Field { shape: Shape::Table(parameters).into(), ..field.clone() }
     };
     let instances = instances.iter().map(parameters).collect();
     Shape::Table(vec![Field::new("asa", *what, Shape::Members(what, instances))])

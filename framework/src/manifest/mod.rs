@@ -23,6 +23,7 @@ mod rules;
 mod schema;
 mod shape;
 mod sources;
+mod template;
 mod tree;
 
 pub use check::did_you_mean;

@@ -1,7 +1,8 @@
 //! Input that nobody means well: refused with a reason, without a panic and within bounds.
 
-use asa_framework::manifest::{Document, Lab, MAX_FILE_SIZE, Manifest, Problems, Sources};
+use asa_framework::manifest::{Document, FloodedPolicy, Lab, MAX_FILE_SIZE, Manifest, Problems, Sources};
 use proptest::prelude::*;
+use serde_json::{Value, json};
 
 use crate::{CLASSES, GOOD, LAB, assert_says, refused, text};
 
@@ -50,6 +51,25 @@ fn survive(bytes: Vec<u8>, set: (String, String)) -> Result<(), TestCaseError> {
     check(Document::load(sources, CLASSES).map(drop))
 }
 
+/// Small trees with the keys that the class knows, and others.
+fn json_tree() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        "\\PC{0,8}".prop_map(Value::from),
+    ];
+    let key = prop_oneof!["(period_ms|zone|ratio|loud|peers|style|labels|colour)", "\\PC{0,6}"];
+    leaf.prop_recursive(4, 32, 5, move |inner| {
+        let table = prop::collection::btree_map(key.clone(), inner.clone(), 0..5);
+        prop_oneof![
+            prop::collection::vec(inner, 0..4).prop_map(Value::from),
+            table.prop_map(|table| Value::Object(table.into_iter().collect())),
+        ]
+    })
+}
+
 proptest! {
     #[test]
     fn random_bytes_never_panic(
@@ -58,6 +78,21 @@ proptest! {
         value in "\\PC{0,20}",
     ) {
         survive(bytes, (key, value))?;
+    }
+
+    #[test]
+    fn whatever_is_flooded_a_good_manifest_loads(
+        settings in json_tree(),
+        under in prop::sample::select(vec!["", "/asa", "/asa/first", "/asa/first/parameters"]),
+    ) {
+        let nest = |inner: Value, key: &str| json!({ key: inner });
+        let settings = under.rsplit('/').filter(|key| !key.is_empty()).fold(settings, nest);
+        let policy = FloodedPolicy { objective: "intent".into(), from: "somebody".into(), settings };
+        let loaded = Manifest::load(Sources { flooded: vec![policy], ..text(GOOD) }, CLASSES);
+        let loaded = loaded.map_err(|problems| TestCaseError::fail(problems.to_string()))?;
+        let plain = Manifest::load(text(GOOD), CLASSES).unwrap().manifest;
+        prop_assert_eq!(loaded.manifest.grasp, plain.grasp);
+        prop_assert_eq!(&loaded.manifest.asa["first"].parameters["period_ms"], 20);
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! What the keys mean: versions, roles, places.
 
 use asa_framework::class::{Class, ClassInfo, find_class};
-use asa_framework::manifest::{LogFormat, Manifest, RestartStrategy, State};
+use asa_framework::manifest::{LogFormat, Manifest, Problem, RestartStrategy, State, defaults};
 
-use crate::{BANK, CLASSES, OLD_BANK, text};
+use crate::{BANK, CLASSES, OLD_BANK, assert_says, text};
 
 fn load(manifest: &str) -> Manifest {
     Manifest::load(text(manifest), CLASSES).unwrap_or_else(|problems| panic!("{problems}")).manifest
@@ -22,6 +22,40 @@ fn the_highest_version_that_meets_the_requirement_is_taken() {
     // The two versions have different parameters, so the right one's defaults are there.
     assert!(load("[asa.one]\nclass = 'bank'").asa["one"].parameters.contains_key("name"));
     assert!(!load("[asa.one]\nclass = 'bank'\nversion = '1.9'").asa["one"].parameters.contains_key("name"));
+}
+
+/// A class whose author has made a mistake.
+struct Broken;
+
+impl ClassInfo for Broken {
+    fn name(&self) -> &'static str {
+        "broken"
+    }
+
+    fn version(&self) -> &'static str {
+        "0.0.1"
+    }
+
+    fn summary(&self) -> &'static str {
+        "does not work"
+    }
+
+    fn defaults(&self) -> &'static str {
+        "a = 1\nb = \n"
+    }
+
+    fn check(&self, _: &serde_json::Value) -> Vec<Problem> {
+        Vec::new()
+    }
+}
+
+#[test]
+fn a_class_whose_defaults_are_not_toml_is_a_problem_once() {
+    let manifest = "[asa.one]\nclass = 'broken'\n[asa.two]\nclass = 'broken'";
+    let problems = Manifest::load(text(manifest), &[&Broken]).unwrap_err();
+    assert_eq!(problems.0.len(), 1);
+    assert_says(&problems.to_string(), &["default of class broken: is not TOML", "found:   line 2, column 5"]);
+    assert!(defaults(&Broken).ends_with("[asa.broken.parameters]\n"));
 }
 
 #[test]

@@ -110,6 +110,32 @@ mod tests {
     }
 
     #[test]
+    fn a_directory_is_checked_like_one_manifest() {
+        let directory = tempfile::tempdir().unwrap();
+        let write = |name: &str, content: &str| std::fs::write(directory.path().join(name), content).unwrap();
+        let check = |json: bool| {
+            let (manifest, none) = (directory.path().to_owned(), Vec::new());
+            let args = CheckArgs { manifest: manifest.clone(), sets: Vec::new(), interfaces: none, json };
+            let sources = Sources { path: Some(manifest), ..Sources::default() };
+            let (mut out, mut err) = (Vec::new(), Vec::new());
+            let code = report(&args, sources, &classes::infos(), &mut out, &mut err).unwrap();
+            (code, String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap())
+        };
+        write("10-node.toml", "[node]\nname = 'one'");
+        write("20-gray.toml", "[asa.gray]\nclass = 'gray'");
+        let (code, out, _) = check(false);
+        let ends = |key: &str, end: &str| out.lines().any(|line| line.starts_with(key) && line.ends_with(end));
+        assert!(code == 0 && ends("node.name ", "/10-node.toml:2:8") && ends("asa.gray.class ", "/20-gray.toml:2:9"));
+        write("30-node.toml", "\n[node]\nname = 'two'");
+        let (code, out, _) = check(true);
+        let object: Value = serde_json::from_str(&out).unwrap();
+        let problem = &object["problems"][0];
+        assert_eq!((code, &problem["line"], &problem["column"]), (2, &json!(3), &json!(8)));
+        assert!(problem["file"].as_str().unwrap().ends_with("/30-node.toml"));
+        assert!(problem["hint"].as_str().unwrap().contains("/10-node.toml:2:8 gives \"one\""));
+    }
+
+    #[test]
     fn the_files_in_config_are_valid() {
         for name in ["gray.toml", "briggs.toml", "demo.toml"] {
             let (code, _, err) = check(name.into(), &config(name), false);

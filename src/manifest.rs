@@ -81,6 +81,24 @@ mod tests {
     }
 
     #[test]
+    fn the_files_in_config_conform_to_the_schema() {
+        let schema = jsonschema::draft202012::new(&json_schema(&classes::infos())).unwrap();
+        let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|extension| extension == "toml") {
+                let tree: toml::Table = toml::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+                let tree = serde_json::to_value(tree).unwrap();
+                let errors: Vec<String> = schema.iter_errors(&tree).map(|error| error.to_string()).collect();
+                assert_eq!(errors, Vec::<String>::new(), "{}", path.display());
+                names.push(path);
+            }
+        }
+        assert!(names.len() >= 3, "{names:?}");
+    }
+
+    #[test]
     fn the_defaults_of_every_class_are_a_manifest() {
         for class in classes::infos() {
             let (code, out, _) = ask(ManifestCommand::Defaults { class: class.name().to_owned() });

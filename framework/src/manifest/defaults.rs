@@ -1,14 +1,11 @@
 //! A complete manifest for one instance of a class, with what each key is for.
 
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::keys::{self, KnownClass};
 use super::kind::is_member_name;
-use super::load::tree_of;
-use super::schema::Instance;
 use super::shape::{Field, Shape};
-use super::tree;
+use super::template::Template;
 use crate::class::ClassInfo;
 
 /// The widest line of a comment, in characters.
@@ -20,14 +17,8 @@ const WIDTH: usize = 118;
 /// without parameters.
 #[must_use]
 pub fn defaults(class: &dyn ClassInfo) -> String {
-    let parameters = tree::parse_value(class.defaults()).unwrap_or_else(|_| json!({}));
-    let mut instance = Instance::new(class.name());
-    instance.role = class.roles().first().map_or_else(String::new, |role| (*role).to_owned());
-    instance.objectives = class.objectives().iter().map(|name| (*name).to_owned()).collect();
-    let known = KnownClass::new(class, vec![class.version()], &parameters);
-    let shape = keys::instance(vec![class.name().to_owned()], Some(known));
-    let mut values = tree_of(&instance);
-    values["parameters"] = parameters;
+    let Template { shape, defaults: mut values, .. } = Template::new(Some(class), &[class]);
+    values["class"] = Value::from(class.name());
     let name = if is_member_name(class.name()) { class.name() } else { "one" };
     let mut text = String::new();
     comment(&mut text, &format!("Class {}, version {}", class.name(), class.version()));
@@ -43,7 +34,7 @@ fn table(text: &mut String, header: &str, about: &str, shape: &Shape, values: &V
     comment(text, about);
     text.push_str(&format!("[{header}]\n"));
     let (tables, leaves): (Vec<&Field>, Vec<&Field>) =
-        shape.children().iter().partition(|field| matches!(field.shape, Shape::Table(_)));
+        shape.children().iter().partition(|field| matches!(*field.shape, Shape::Table(_)));
     let mut last = "";
     for field in leaves {
         // Keys that share a comment stand together below it.

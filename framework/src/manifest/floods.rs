@@ -1,9 +1,11 @@
 //! What the network floods, as a layer between the defaults and the file (RFC 8993 section 7.1).
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value};
 
 use super::check::{Content, Findings, Given};
-use super::load::{Loader, at, combine, leaves, path};
+use super::load::{Loader, at, combine, path};
 use super::origin::{Origin, Problem, dotted};
 use super::shape::{Field, Shape};
 use super::sources::FloodedPolicy;
@@ -41,8 +43,7 @@ impl Loader<'_> {
             for name in names {
                 warnings.extend(self.fit(&mut layer, &name, &origin, defaults, &kept, above));
             }
-            self.note(&layer, &origin);
-            kept.push(layer);
+            kept.push(self.note(layer, findings.origins));
         }
         if unread > 0 {
             let origin = Origin::Flood { objective: "policy".to_owned(), from: "several".to_owned() };
@@ -96,19 +97,16 @@ impl Loader<'_> {
         warnings
     }
 
-    /// Notes the origin of what no higher layer gives.
-    fn note(&mut self, layer: &Layer, origin: &Origin) {
-        for leaf in leaves(&Value::Object(layer.clone())) {
-            let weaker =
-                |known: &Origin| matches!(known, Origin::Default | Origin::ClassDefault(_) | Origin::Flood { .. });
-            // A free table is one setting, whatever is in it.
-            let setting =
-                (1..=leaf.len()).map(|length| &leaf[..length]).find(|path| self.findings.origins.contains_key(*path));
-            let setting = setting.unwrap_or(&leaf).to_vec();
-            if self.findings.origins.get(&setting).is_none_or(weaker) {
-                self.findings.origins.insert(setting, origin.clone());
+    /// Notes the origin of the settings that are left of a layer and that nothing higher gives.
+    fn note(&mut self, layer: Layer, settings: BTreeMap<Vec<String>, Origin>) -> Layer {
+        let tree = Value::Object(layer);
+        let weaker = |known: &Origin| matches!(known, Origin::Default | Origin::ClassDefault(_) | Origin::Flood { .. });
+        for (path, origin) in settings {
+            if at(&tree, &path).is_some() && self.findings.origins.get(&path).is_none_or(weaker) {
+                self.findings.origins.insert(path, origin);
             }
         }
+        if let Value::Object(layer) = tree { layer } else { Map::new() }
     }
 }
 
@@ -130,7 +128,7 @@ fn policy(shape: &Shape) -> Shape {
     let Some(Shape::Members(what, instances)) = shape.child("asa") else { return Shape::Table(Vec::new()) };
     let parameters = |field: &Field| {
         let parameters = field.shape.children().iter().filter(|field| field.name == "parameters").cloned().collect();
-        Field { shape: Shape::Table(parameters), ..field.clone() }
+        Field { shape: Shape::Table(parameters).into(), ..field.clone() }
     };
     let instances = instances.iter().map(parameters).collect();
     Shape::Table(vec![Field::new("asa", *what, Shape::Members(what, instances))])

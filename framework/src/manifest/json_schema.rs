@@ -1,15 +1,13 @@
 //! The keys of manifests and lab files as a JSON Schema, for editors and other tools.
 
-use std::collections::BTreeMap;
-
 use serde_json::{Map, Value, json};
 
-use super::keys::{self, KnownClass};
+use super::keys;
 use super::kind::Kind;
-use super::load::{instance_tree, tree_of};
-use super::schema::{Fabric, Instance, Manifest};
+use super::load::tree_of;
+use super::schema::{Fabric, Manifest};
 use super::shape::Shape;
-use super::tree;
+use super::template::{Template, class_names};
 use crate::class::ClassInfo;
 
 /// The longest name of an instance or a node.
@@ -39,35 +37,23 @@ pub fn json_schema(classes: &[&dyn ClassInfo]) -> Value {
 
 /// Returns the schema of an instance: what all classes have in common, and what each class adds.
 fn instance(classes: &[&dyn ClassInfo]) -> Value {
-    let mut versions: BTreeMap<&str, Vec<&dyn ClassInfo>> = BTreeMap::new();
-    for class in classes {
-        versions.entry(class.name()).or_default().push(*class);
-    }
-    let names: Vec<String> = versions.keys().map(|name| (*name).to_owned()).collect();
-    let mut schema = of(&keys::instance(names.clone(), None), &instance_tree(&Instance::new("")));
+    let any = Template::new(None, classes);
+    let mut schema = of(&any.shape, &any.defaults);
     schema["required"] = json!(["class"]);
-    let branch = |(name, versions): (&&str, &Vec<&dyn ClassInfo>)| {
-        let all: Vec<&str> = versions.iter().map(|class| class.version()).collect();
-        let mut forms: Vec<Value> = versions.iter().map(|class| of_class(*class, &names, &all)).collect();
+    let branch = |name: String| {
+        let versions = classes.iter().filter(|class| class.name() == name);
+        let mut forms: Vec<Value> = versions.map(|class| of_class(*class, classes)).collect();
         let then = if forms.len() == 1 { forms.remove(0) } else { json!({ "anyOf": forms }) };
         json!({ "if": { "properties": { "class": { "const": name } }, "required": ["class"] }, "then": then })
     };
-    schema["allOf"] = versions.iter().map(branch).collect();
+    schema["allOf"] = class_names(classes).into_iter().map(branch).collect();
     schema
 }
 
 /// Returns what a class says of the keys that depend on it.
-fn of_class(class: &dyn ClassInfo, names: &[String], versions: &[&str]) -> Value {
-    let parameters = tree::parse_value(class.defaults()).unwrap_or_else(|_| json!({}));
-    let known = KnownClass::new(class, versions.to_vec(), &parameters);
-    let shape = keys::instance(names.to_vec(), Some(known));
-    let mut own = Instance::new(class.name());
-    own.role = class.roles().first().map_or_else(String::new, |role| (*role).to_owned());
-    own.objectives = class.objectives().iter().map(|name| (*name).to_owned()).collect();
-    let mut defaults = instance_tree(&own);
-    defaults["parameters"] = parameters;
-    let mut schema = of(&shape, &defaults);
-    let mut properties = schema["properties"].take();
+fn of_class(class: &dyn ClassInfo, classes: &[&dyn ClassInfo]) -> Value {
+    let template = Template::new(Some(class), classes);
+    let mut properties = of(&template.shape, &template.defaults)["properties"].take();
     if let Some(properties) = properties.as_object_mut() {
         properties.retain(|key, _| matches!(key.as_str(), "version" | "role" | "objectives" | "parameters"));
     }

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::comments::Comments;
 use super::kind::Kind;
 use super::shape::{Field, Shape};
-use crate::class::{ClassInfo, version_order};
+use crate::class::ClassInfo;
 
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
@@ -177,9 +177,8 @@ pub(super) struct KnownClass {
 }
 
 impl KnownClass {
-    /// Describes a class of which the binary carries these versions; `defaults` are its parameters.
-    pub(super) fn new(class: &dyn ClassInfo, mut versions: Vec<&str>, defaults: &Value) -> Self {
-        versions.sort_by_key(|version| version_order(version));
+    /// Describes a class of which the binary carries these versions, in ascending order; `defaults` are its parameters.
+    pub(super) fn new(class: &dyn ClassInfo, versions: Vec<&str>, defaults: &Value) -> Self {
         Self {
             name: class.name().to_owned(),
             versions: versions.into_iter().map(str::to_owned).collect(),

@@ -1,18 +1,19 @@
 //! Puts the layers together.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use config::{Config, ConfigError, Source};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use super::check::{Findings, last_text, members};
-use super::keys::{self, KnownClass};
+use super::keys;
 use super::origin::{Effective, Origin, Problem, Problems, Setting, dotted};
-use super::schema::{Fabric, Instance, Lab, Manifest};
+use super::schema::{Fabric, Lab, Manifest};
 use super::shape::{Field, Shape};
 use super::sources::{Layers, Sources};
-use super::tree;
+use super::template::Template;
 use crate::class::{ClassInfo, find_class};
 
 /// The most instances of a node, and nodes of a lab: as many as `grasp.limits.asas` can allow.
@@ -119,28 +120,20 @@ pub(super) struct Loader<'a> {
     pub(super) layers: Layers,
     pub(super) classes: &'a [&'a dyn ClassInfo],
     pub(super) findings: Findings,
+    /// What instances have by default, by the name and version of their class.
+    templates: BTreeMap<Option<(&'static str, &'static str)>, Rc<Template>>,
 }
 
 impl<'a> Loader<'a> {
     fn new(mut layers: Layers, classes: &'a [&'a dyn ClassInfo]) -> Self {
         let problems = std::mem::take(&mut layers.problems);
         let findings = Findings::new(problems, layers.directory);
-        Self { layers, classes, findings }
+        Self { layers, classes, findings, templates: BTreeMap::new() }
     }
 
     /// Returns the class that meets the requirement; if none does, any of that name, so that the rest can be checked.
     pub(super) fn class(&self, name: &str, requirement: &str) -> Option<&'a dyn ClassInfo> {
         find_class(self.classes, name, requirement).or_else(|| find_class(self.classes, name, "*"))
-    }
-
-    /// Returns the names of the classes, each once.
-    pub(super) fn class_names(&self) -> Vec<String> {
-        let names: BTreeSet<&str> = self.classes.iter().map(|class| class.name()).collect();
-        names.into_iter().map(str::to_owned).collect()
-    }
-
-    fn versions(&self, name: &str) -> Vec<&'static str> {
-        self.classes.iter().filter(|class| class.name() == name).map(|class| class.version()).collect()
     }
 
     /// Returns the keys and the defaults of one node, given the instances that the layers name.
@@ -155,14 +148,15 @@ impl<'a> Loader<'a> {
             let text = |key: &str| last_text(&self.layers.given, &[&asa[..], &[instance.as_str(), key]].concat());
             let (class, requirement) = (text("class"), text("version").unwrap_or_else(|| "*".to_owned()));
             let class = class.and_then(|class| self.class(&class, &requirement));
-            let mut own = Instance::new("");
-            let known = class.map(|class| {
+            let template = self.template(class);
+            if let Some(class) = class {
                 let place = path(&[&asa[..], &[instance.as_str()]].concat());
-                let parameters = self.class_defaults(class, place, &mut own);
-                KnownClass::new(class, self.versions(class.name()), &parameters)
-            });
-            shapes.push(Field::new(instance.clone(), "An instance.", keys::instance(self.class_names(), known)));
-            defaults["asa"][instance.as_str()] = instance_tree(&own);
+                let origin = Origin::ClassDefault(class.name().to_owned());
+                let notes = template.of_class.iter().map(|below| ([&place[..], below].concat(), origin.clone()));
+                self.findings.origins.extend(notes);
+            }
+            shapes.push(Field::new(instance.clone(), "An instance.", template.shape.clone()));
+            defaults["asa"][instance.as_str()] = template.defaults.clone();
         }
         Ok((keys::manifest(shapes), defaults))
     }
@@ -179,32 +173,20 @@ impl<'a> Loader<'a> {
         Err(Problems(std::mem::take(&mut self.findings.problems)))
     }
 
-    /// Fills in what an instance at this place has by default from its class, notes where that comes from, and returns
-    /// the parameters.
-    fn class_defaults(&mut self, class: &dyn ClassInfo, place: Vec<String>, own: &mut Instance) -> Value {
-        let origin = Origin::ClassDefault(class.name().to_owned());
-        let defaults = tree::parse_value(class.defaults()).unwrap_or_else(|reason| {
-            let mut problem = Problem::new(origin.clone(), "", "is not TOML");
-            problem.found = Some(reason);
+    /// Returns what an instance of this class has by default; made once for each class.
+    fn template(&mut self, class: Option<&dyn ClassInfo>) -> Rc<Template> {
+        let key = class.map(|class| (class.name(), class.version()));
+        if let Some(known) = self.templates.get(&key) {
+            return known.clone();
+        }
+        let template = Rc::new(Template::new(class, self.classes));
+        if let (Some(class), Some(reason)) = (class, &template.fault) {
+            let mut problem = Problem::new(Origin::ClassDefault(class.name().to_owned()), "", "is not TOML");
+            problem.found = Some(reason.clone());
             self.findings.problems.push(problem);
-            json!({})
-        });
-        let mut note = |below: &[String]| {
-            self.findings.origins.insert([&place[..], below].concat(), origin.clone());
-        };
-        if let Some(role) = class.roles().first() {
-            (*role).clone_into(&mut own.role);
-            note(&path(&["role"]));
         }
-        if !class.objectives().is_empty() {
-            own.objectives = class.objectives().iter().map(|name| (*name).to_owned()).collect();
-            note(&path(&["objectives"]));
-        }
-        leaves(&defaults).iter().for_each(|leaf| note(&[&path(&["parameters"])[..], leaf].concat()));
-        if let Value::Object(parameters) = &defaults {
-            own.parameters = parameters.clone();
-        }
-        defaults
+        self.templates.insert(key, template.clone());
+        template
     }
 
     /// Checks the layers, merges what is right, and returns the result if nothing is wrong.
@@ -288,32 +270,10 @@ pub(super) fn tree_of(settings: &impl serde::Serialize) -> Value {
     serde_json::to_value(settings).unwrap_or(Value::Null)
 }
 
-/// Returns an instance as a tree without its class, the one key that has no default.
-pub(super) fn instance_tree(instance: &Instance) -> Value {
-    let mut tree = tree_of(instance);
-    if let Some(table) = tree.as_object_mut() {
-        table.remove("class");
-    }
-    tree
-}
-
 pub(super) fn path(parts: &[&str]) -> Vec<String> {
     parts.iter().map(|part| (*part).to_owned()).collect()
 }
 
 pub(super) fn at<'v>(tree: &'v Value, path: &[String]) -> Option<&'v Value> {
     path.iter().try_fold(tree, |value, key| value.get(key))
-}
-
-/// Returns the paths of the values below a table; an empty table counts as a value.
-pub(super) fn leaves(parameters: &Value) -> Vec<Vec<String>> {
-    let mut found = Vec::new();
-    for (key, value) in parameters.as_object().into_iter().flatten() {
-        let below = leaves(value);
-        if below.is_empty() {
-            found.push(vec![key.clone()]);
-        }
-        found.extend(below.into_iter().map(|leaf| [std::slice::from_ref(key), &leaf[..]].concat()));
-    }
-    found
 }

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::load::{Loader, at, path};
 use super::origin::{Origin, Problem, dotted};
+use super::template::class_names;
 
 impl Loader<'_> {
     /// Checks what takes several keys of a node at once.
@@ -53,7 +54,7 @@ impl Loader<'_> {
         let mut path = instance.to_vec();
         path.push("class".to_owned());
         if !self.findings.refused.contains(&path) {
-            let names: Vec<String> = self.classes.iter().map(|class| format!("\"{}\"", class.name())).collect();
+            let names: Vec<String> = class_names(self.classes).iter().map(|name| format!("\"{name}\"")).collect();
             let problem = self.problem(&path, "is missing");
             let allowed = format!("a class of this binary: {}", names.join(", "));
             self.findings.problems.push(problem.with_allowed(allowed));

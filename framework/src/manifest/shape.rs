@@ -1,6 +1,7 @@
 //! The tree of keys that may appear.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use super::kind::Kind;
 
@@ -21,12 +22,17 @@ pub(super) struct Field {
     pub(super) name: Cow<'static, str>,
     /// Whole sentences for the operator, with the reason of the default where it is not plain.
     pub(super) about: Cow<'static, str>,
-    pub(super) shape: Shape,
+    /// Shared, since all instances of a class have the same.
+    pub(super) shape: Arc<Shape>,
 }
 
 impl Field {
-    pub(super) fn new(name: impl Into<Cow<'static, str>>, about: impl Into<Cow<'static, str>>, shape: Shape) -> Self {
-        Self { name: name.into(), about: about.into(), shape }
+    pub(super) fn new(
+        name: impl Into<Cow<'static, str>>,
+        about: impl Into<Cow<'static, str>>,
+        shape: impl Into<Arc<Shape>>,
+    ) -> Self {
+        Self { name: name.into(), about: about.into(), shape: shape.into() }
     }
 }
 
@@ -52,10 +58,10 @@ impl Shape {
     pub(super) fn child(&self, key: &str) -> Option<&Self> {
         match self {
             Self::Leaf(_) => None,
-            Self::Table(fields) => fields.iter().find(|field| field.name == key).map(|field| &field.shape),
+            Self::Table(fields) => fields.iter().find(|field| field.name == key).map(|field| field.shape.as_ref()),
             Self::Members(_, members) => {
                 let index = members.binary_search_by(|field| field.name.as_ref().cmp(key)).ok()?;
-                members.get(index).map(|field| &field.shape)
+                members.get(index).map(|field| field.shape.as_ref())
             }
         }
     }

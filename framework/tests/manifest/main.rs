@@ -2,11 +2,15 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on should stop here")]
 
+mod directories;
+mod floods;
+mod hostile;
+mod json_schema;
+mod keys;
+mod refusals;
+
 use asa_framework::class::ClassInfo;
-use asa_framework::manifest::{
-    Document, Lab, MAX_FILE_SIZE, Manifest, Origin, ParameterCheck, Problem, Problems, Sources, State, Substrate,
-};
-use proptest::prelude::*;
+use asa_framework::manifest::{Document, Lab, Manifest, Origin, ParameterCheck, Problem, Sources, State, Substrate};
 use serde_json::{Value, json};
 
 struct Clock;
@@ -25,7 +29,8 @@ impl ClassInfo for Clock {
     }
 
     fn defaults(&self) -> &'static str {
-        "period_ms = 1000\nzone = 'UTC'\nratio = 0.5\nloud = false\npeers = []\nstyle = { colour = 'red' }\nlabels = {}"
+        "# The time between ticks.\nperiod_ms = 1000\n# The rest is for show.\nzone = 'UTC'\nratio = 0.5\nloud = false\n\
+         peers = []\nlabels = {}\n# Looks.\nstyle = { \"colour\" = 'red' }"
     }
 
     fn check(&self, parameters: &Value) -> Vec<Problem> {
@@ -59,7 +64,49 @@ impl ClassInfo for Mute {
     }
 }
 
-const CLASSES: &[&dyn ClassInfo] = &[&Clock, &Mute];
+/// A class with roles, objectives and two versions.
+struct Bank(&'static str);
+
+const BANK: Bank = Bank("1.10.0");
+const OLD_BANK: Bank = Bank("1.9.0");
+
+impl ClassInfo for Bank {
+    fn name(&self) -> &'static str {
+        "bank"
+    }
+
+    fn version(&self) -> &'static str {
+        self.0
+    }
+
+    fn summary(&self) -> &'static str {
+        "lends"
+    }
+
+    fn defaults(&self) -> &'static str {
+        if self.0 == "1.9.0" {
+            "# Bounds.\nlow = 1\nhigh = 100"
+        } else {
+            "# A name and bounds.\nname = ''\nlow = 1\nhigh = 100"
+        }
+    }
+
+    fn roles(&self) -> &'static [&'static str] {
+        &["server", "client"]
+    }
+
+    fn objectives(&self) -> &'static [&'static str] {
+        &["EX1", "EX2"]
+    }
+
+    fn check(&self, parameters: &Value) -> Vec<Problem> {
+        let mut check = ParameterCheck::new(parameters);
+        check.ordered("low", "high");
+        check.finish()
+    }
+}
+
+const CLASSES: &[&dyn ClassInfo] = &[&Clock, &Mute, &BANK, &OLD_BANK];
 
 const GOOD: &str = r#"
 # A manifest that uses most of what there is.
@@ -159,81 +206,6 @@ fn toml_of(tree: &Value, table: &str) -> String {
 }
 
 #[test]
-fn each_mistake_is_named_with_file_key_value_and_what_is_allowed() {
-    let file = "test.toml:";
-    let cases: &[(&str, &[&str])] = &[
-        ("[grasp]\nprot = 1", &[file, "grasp.prot is not a known key", "allowed:", "port", "did you mean port?"]),
-        (
-            "[gasp]",
-            &["gasp is not a known key", "allowed: node, control, supervision, log, grasp, asa", "did you mean grasp?"],
-        ),
-        ("port = 1", &["port is not a known key", "did you mean grasp.port?"]),
-        ("[grasp]\nsessions = 1", &["grasp.sessions is not", "did you mean grasp.limits.sessions?"]),
-        ("[grasp]\nport = 70000", &["grasp.port is not allowed", "found:   70000", "an integer from 0 to 65535"]),
-        ("[grasp]\nport = -1", &["found:   -1"]),
-        ("[grasp]\nport = 1.5", &["found:   1.5"]),
-        ("[grasp]\nport = \"high\"", &["found:   \"high\""]),
-        ("[grasp]\nport = 2001-01-01", &["found:   \"2001-01-01\""]),
-        ("grasp = 3", &["grasp is a table and takes no value", "found:   3", "a table with the keys substrate"]),
-        ("[grasp.port]\nx = 1", &["grasp.port is not allowed", "found:   {\"x\":1}"]),
-        ("[grasp]\nrelay = 1", &["grasp.relay is not allowed", "true or false"]),
-        ("[grasp]\nsubstrate = \"insecure\"", &["\"none\", \"insecure-lab\""]),
-        ("[grasp]\nsubstrate = \"insecure_lab\"", &["found:   \"insecure_lab\"", "did you mean insecure-lab?"]),
-        ("[grasp]\ninterfaces = \"eth0\"", &["grasp.interfaces", "a list of different interface names"]),
-        ("[grasp]\ninterfaces = [\"eth0\", \"eth0\"]", &["grasp.interfaces is not allowed"]),
-        ("[grasp]\ninterfaces = [\"e/0\"]", &["grasp.interfaces is not allowed"]),
-        ("[grasp]\ninterfaces = [\"0123456789abcdef\"]", &["grasp.interfaces is not allowed"]),
-        ("[grasp]\ndomain_prefix = \"10.0.0.0/8\"", &["grasp.domain_prefix", "an IPv6 prefix without host bits"]),
-        ("[grasp]\ndomain_prefix = \"2001:db8::1/32\"", &["grasp.domain_prefix is not allowed"]),
-        ("[grasp]\ndefault_timeout_ms = 99", &["an integer from 100 to 4294967295"]),
-        ("[grasp]\ndefault_timeout_ms = 4294967296", &["grasp.default_timeout_ms is not allowed"]),
-        ("[grasp.limits]\nmessage_size = 2047", &["an integer from 2048 to 65535"]),
-        ("[grasp.limits]\ndepth = 65", &["an integer from 4 to 64"]),
-        ("[node]\nname = \"\"", &["node.name", "1 to 63 characters"]),
-        ("[node]\nname = \"a b\"", &["node.name is not allowed"]),
-        ("[asa.one]", &[file, "asa.one.class is missing", "\"clock\", \"mute\""]),
-        (
-            "[asa.one]\nclass = \"clok\"",
-            &["asa.one.class is not allowed", "\"clock\", \"mute\"", "did you mean clock?"],
-        ),
-        ("[asa.one]\nclass = 7", &["asa.one.class is not allowed", "found:   7"]),
-        ("[asa.One]\nclass = \"mute\"", &["asa.One is not a name for an instance", "a-z 0-9"]),
-        ("[asa.a__b]\nclass = \"mute\"", &["asa.a__b is not a name"]),
-        (
-            "[asa.one]\nclass = \"clock\"\nversion = \"2\"",
-            &["asa.one.version", "1.2.3, which is the version of class clock"],
-        ),
-        ("[asa.one]\nclass = \"clock\"\nversion = \"1.2.3.4\"", &["asa.one.version is not allowed"]),
-        (
-            "[asa.one]\nclass = \"clock\"\nparameters = { perod_ms = 1 }",
-            &["asa.one.parameters.perod_ms is not a known key", "did you mean period_ms?"],
-        ),
-        (
-            "[asa.one]\nclass = \"clock\"\nparameters = { period_ms = 5 }",
-            &[file, "asa.one.parameters.period_ms is not allowed", "found:   5", "an integer from 10 to 60000"],
-        ),
-        ("[asa.one]\nclass = \"clock\"\nparameters = { period_ms = '5' }", &["found:   \"5\"", "an integer"]),
-        ("[asa.one]\nclass = \"clock\"\nparameters = { style = { color = '' } }", &["did you mean colour?"]),
-        ("[asa.one]\nclass = \"clock\"\nparameters = { labels = 3 }", &["a table"]),
-        ("[asa.one]\nclass = \"mute\"\nparameters = { x = 3 }", &["asa.one.parameters.x is not a known key"]),
-        ("[asa]\none = 3", &["asa.one is a table and takes no value"]),
-        (
-            "[grasp.limits]\nasas = 1\n[asa.a]\nclass = \"mute\"\n[asa.b]\nclass = \"mute\"",
-            &["grasp.limits.asas is too small", "at least 2"],
-        ),
-        ("[fabric]", &["fabric is not a known key", "lab file"]),
-        ("\"a.b\" = 1", &["\"a.b\" is not a known key"]),
-        ("\"\" = 1", &["\"\" is not a known key"]),
-        ("\"grasp[99999999999]\" = 1", &["is not a known key"]),
-        ("[grasp]\nport = 1\nport = 2", &["is not TOML", "test.toml:3:1", "each key once"]),
-        ("[grasp\n", &["is not TOML", "test.toml:1:"]),
-    ];
-    for (manifest, fragments) in cases {
-        assert_says(&refused(text(*manifest)), fragments);
-    }
-}
-
-#[test]
 fn all_problems_are_reported_together() {
     let manifest = "[grasp]\nport = 70000\nrelya = 1\n[asa.one]\nclass = 'clock'\nparameters = { zone = 'CET' }";
     let sources = with_environment(text(manifest), &[("ASA__NODE__NAME", "a b"), ("ASA__NODE__NAMES", "a")]);
@@ -321,33 +293,6 @@ fn a_bad_value_is_a_problem_even_where_a_higher_layer_replaces_it() {
     assert_says(&refused(sources), &["test.toml:2:8: grasp.port is not allowed"]);
 }
 
-#[test]
-fn hostile_files_are_refused_with_a_reason() {
-    let deep = format!("x = {}{}", "[".repeat(50_000), "]".repeat(50_000));
-    let dotted = format!("{}x = 1", "a.".repeat(50_000));
-    let many: String = (0..60_000).map(|index| format!("[asa.a{index}]\n")).collect();
-    let unknown: String = (0..60_000).map(|index| format!("sesions{index}=1\n")).collect();
-    let cases: Vec<(Vec<u8>, &str)> = vec![
-        (vec![b'#'; MAX_FILE_SIZE as usize + 1], "is too large"),
-        (b"[node]\nname = \"\xff\"".to_vec(), "test.toml:2:9: is not text"),
-        (b"\x7fELF\x02\x01\x01\0\0\0".to_vec(), "is not TOML"),
-        (deep.into_bytes(), "is not TOML"),
-        (dotted.into_bytes(), "is not TOML"),
-        (many.into_bytes(), "asa is too large"),
-        (unknown.into_bytes(), "more problems"),
-    ];
-    for (bytes, fragment) in cases {
-        let message = refused(text(bytes));
-        assert_says(&message, &["test.toml:", fragment]);
-        assert!(message.len() < 50_000, "{} bytes of message", message.len());
-        assert!(message.chars().all(|c| c == '\n' || !c.is_control()), "control characters in {message:?}");
-    }
-    let absent = Sources { path: Some("/nonexistent/x.toml".into()), ..Sources::default() };
-    assert_says(&refused(absent), &["/nonexistent/x.toml: cannot be read: No such file"]);
-    let endless = Sources { path: Some("/dev/zero".into()), ..Sources::default() };
-    assert_says(&refused(endless), &["/dev/zero: is too large"]);
-}
-
 const LAB: &str = "[fabric]\nlatency_ms = 7\n[nodes.left.grasp]\nport = 0\n[nodes.right.asa.one]\nclass = 'clock'\n";
 
 #[test]
@@ -380,57 +325,4 @@ fn mistakes_in_a_lab_are_named() {
     }
     let message = Lab::load(Sources { interfaces: vec!["eth0".into()], ..text(LAB) }, CLASSES).unwrap_err().to_string();
     assert_says(&message, &["command line (--interface): grasp is not a known key"]);
-}
-
-/// Loads whatever it is; fails only by a panic, an empty list of problems or a message that a terminal cannot show.
-fn survive(bytes: Vec<u8>, set: (String, String)) -> Result<(), TestCaseError> {
-    let check = |outcome: Result<(), Problems>| {
-        if let Err(problems) = outcome {
-            prop_assert!(!problems.0.is_empty());
-            let message = problems.to_string();
-            prop_assert!(message.chars().all(|c| c == '\n' || !c.is_control()), "{message:?}");
-            prop_assert!(!message.contains("a defect of"), "{message}");
-        }
-        Ok(())
-    };
-    let sources =
-        Sources { sets: vec![set.clone()], environment: vec![(format!("ASA__{}", set.0), set.1)], ..text(bytes) };
-    check(Manifest::load(sources.clone(), CLASSES).map(drop))?;
-    check(Lab::load(sources.clone(), CLASSES).map(drop))?;
-    check(Document::load(sources, CLASSES).map(drop))
-}
-
-proptest! {
-    #[test]
-    fn random_bytes_never_panic(
-        bytes in proptest::collection::vec(any::<u8>(), 0..600),
-        key in "\\PC{0,20}",
-        value in "\\PC{0,20}",
-    ) {
-        survive(bytes, (key, value))?;
-    }
-
-    #[test]
-    fn mutations_of_a_good_manifest_never_panic(
-        lab in any::<bool>(),
-        edits in proptest::collection::vec((any::<prop::sample::Index>(), 0_u8..4, any::<u8>(), 0_usize..30), 1..6),
-        key in "(grasp|node|asa|nodes)\\.(port|first|limits|name|left)(\\.(class|parameters|depth))?",
-        value in "(-?[0-9]{1,22}|[a-z]{0,6}|\\[.{0,5}|\\{.{0,5})",
-    ) {
-        let mut bytes = if lab { LAB } else { GOOD }.as_bytes().to_vec();
-        for (place, action, byte, length) in edits {
-            let at = place.index(bytes.len() + 1);
-            let end = (at + length).min(bytes.len());
-            match action {
-                0 => bytes.insert(at, byte),
-                1 => drop(bytes.drain(at..end)),
-                2 => {
-                    let copy = bytes[at..end].to_vec();
-                    bytes.extend(copy);
-                }
-                _ => bytes.splice(at..end, [b'9', b'"', b'[', b'\n', b'=', b'.'][usize::from(byte) % 6..].iter().copied()).for_each(drop),
-            }
-        }
-        survive(bytes, (key, value))?;
-    }
 }

@@ -1,7 +1,7 @@
 //! One unicast session: the connection, its core, and the calls that wait for it.
 
 use super::connection::{Connection, Incoming, Outgoing, Reader};
-use super::contained::contained_wait;
+use super::contained::{Sheltered, contained_wait};
 use super::node::{Ended, Node};
 use super::surroundings::Surroundings;
 use crate::error::{Error, ErrorCode};
@@ -151,13 +151,11 @@ impl Session {
         self.outgoing = Some(outgoing);
         self.reading = Some(ctx.add_stream(incoming(reader)));
         let gap = self.pump.machine().gap().min(LAST_WORDS);
-        let tally = self.around.tally.clone();
         let (failed, failure) = oneshot::channel();
         // It ends by itself: soon after this actor has let go of `outgoing`, or when the peer takes nothing. It outlives
         // this actor, so that a peer is told also when that has failed.
         actix::spawn(async move {
-            let written = contained_wait(&tally, "connection", to_write.write(sink, gap)).await;
-            if let Err(detail) = written.unwrap_or(Err("writing has failed".into())) {
+            if let Err(detail) = to_write.write(sink, gap).await {
                 let _ = failed.send(detail);
             }
         });
@@ -208,7 +206,7 @@ async fn connect(network: &dyn Network, substrate: &dyn Substrate, target: Targe
 }
 
 /// The messages of a connection, up to its end.
-fn incoming(reader: Reader<ReadHalf<ByteStream>>) -> impl Stream<Item = Incoming> {
+fn incoming(reader: Reader<ReadHalf<Sheltered>>) -> impl Stream<Item = Incoming> {
     stream::unfold(Some(reader), |reader| async move {
         let mut reader = reader?;
         let incoming = reader.next().await;

@@ -53,7 +53,7 @@ fn a_discovery_core_leaves_its_cache_and_its_memory() {
     assert_eq!(locators(&found), [tcp(gua(9), 7017)]);
 }
 
-/// G-RLY-05, G-FLD-06: what was heard before a restart is not passed on after it, and the pace of own floods is kept.
+/// T-13, T-26, T-53: what was heard before a restart is not passed on after it, and the pace of own floods is kept.
 #[test]
 fn a_flooding_core_leaves_its_memory_and_its_pace() {
     let config = FloodConfig { burst: 1, ..FloodConfig::default() };

@@ -8,7 +8,7 @@ use crate::wire::{DecodeError, Framer, Limits, Message, decode};
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf, split};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 /// Bytes taken from the connection at once.
 const CHUNK: usize = 1024;
@@ -95,49 +95,51 @@ impl Connection {
 }
 
 /// The writing half of a session's connection. Dropped, what was sent is still written before the connection closes.
-pub(crate) struct Outgoing {
-    messages: mpsc::Sender<Vec<u8>>,
-    last_words: oneshot::Sender<Vec<u8>>,
-}
+pub(crate) struct Outgoing(mpsc::Sender<Word>);
 
-/// What an [`Outgoing`] hands over.
-pub(crate) struct ToWrite {
-    messages: mpsc::Receiver<Vec<u8>>,
-    last_words: oneshot::Receiver<Vec<u8>>,
+/// What an [`Outgoing`] sends to its writer.
+pub(crate) enum Word {
+    Message(Vec<u8>),
+    /// Nothing comes after this.
+    Last(Vec<u8>),
 }
 
 impl Outgoing {
-    pub(crate) fn new() -> (Self, ToWrite) {
-        let (messages, written) = mpsc::channel(OUTGOING);
-        let (last_words, said) = oneshot::channel();
-        (Self { messages, last_words }, ToWrite { messages: written, last_words: said })
+    pub(crate) fn new() -> (Self, mpsc::Receiver<Word>) {
+        // One place is kept for the last words.
+        let (words, written) = mpsc::channel(OUTGOING + 1);
+        (Self(words), written)
     }
 
     /// Sends one message; tells whether there was room. A writer that has failed reports that by itself.
     pub(crate) fn send(&self, bytes: Vec<u8>) -> bool {
-        !matches!(self.messages.try_send(bytes), Err(mpsc::error::TrySendError::Full(_)))
+        self.0.is_closed() || self.0.capacity() > 1 && self.0.try_send(Word::Message(bytes)).is_ok()
     }
 
-    /// Sends this as the last message of all, room or not. Never waits, never fails.
+    /// Sends this as the last message of all. Never waits, never fails.
     pub(crate) fn part(self, last_words: Vec<u8>) {
-        let _ = self.last_words.send(last_words);
+        let _ = self.0.try_send(Word::Last(last_words));
     }
 }
 
-impl ToWrite {
-    /// Writes each message in one piece (COM-01), last words at least `gap` after the others, and closes when no more can
-    /// come.
-    pub(crate) async fn write(mut self, mut sink: WriteHalf<Sheltered>, gap: Duration) -> Result<(), String> {
-        while let Some(bytes) = self.messages.recv().await {
-            write(&mut sink, &bytes).await?;
-        }
-        if let Ok(bytes) = self.last_words.try_recv() {
-            tokio::time::sleep(gap).await;
-            write(&mut sink, &bytes).await?;
-        }
-        let _ = sink.shutdown().await;
-        Ok(())
+/// Writes each message in one piece (COM-01), last words at least `gap` after the others, and closes when no more can come.
+pub(crate) async fn write_all(
+    mut sink: WriteHalf<Sheltered>,
+    mut words: mpsc::Receiver<Word>,
+    gap: Duration,
+) -> Result<(), String> {
+    while let Some(word) = words.recv().await {
+        let bytes = match word {
+            Word::Message(bytes) => bytes,
+            Word::Last(bytes) => {
+                tokio::time::sleep(gap).await;
+                bytes
+            }
+        };
+        write(&mut sink, &bytes).await?;
     }
+    let _ = sink.shutdown().await;
+    Ok(())
 }
 
 async fn write(sink: &mut WriteHalf<Sheltered>, bytes: &[u8]) -> Result<(), String> {

@@ -1,6 +1,6 @@
 //! One unicast session: the connection, its core, and the calls that wait for it.
 
-use super::connection::{Connection, Incoming, Outgoing, Reader};
+use super::connection::{Connection, Incoming, Outgoing, Reader, write_all};
 use super::contained::{Sheltered, contained_wait};
 use super::node::{Ended, Node};
 use super::surroundings::Surroundings;
@@ -147,20 +147,15 @@ impl Session {
 
     fn attach(&mut self, connection: Connection, ctx: &mut Context<Self>) {
         let (reader, sink) = connection.split();
-        let (outgoing, to_write) = Outgoing::new();
+        let (outgoing, words) = Outgoing::new();
         self.outgoing = Some(outgoing);
         self.reading = Some(ctx.add_stream(incoming(reader)));
         let gap = self.pump.machine().gap().min(LAST_WORDS);
-        let (failed, failure) = oneshot::channel();
         // It ends by itself: soon after this actor has let go of `outgoing`, or when the peer takes nothing. It outlives
         // this actor, so that a peer is told also when that has failed.
-        actix::spawn(async move {
-            if let Err(detail) = to_write.write(sink, gap).await {
-                let _ = failed.send(detail);
-            }
-        });
-        ctx.spawn(failure.into_actor(self).map(|failure, actor, ctx| {
-            if let Ok(detail) = failure {
+        let writing = actix::spawn(write_all(sink, words, gap));
+        ctx.spawn(writing.into_actor(self).map(|written, actor, ctx| {
+            if let Err(detail) = written.unwrap_or(Err("writing has failed".to_owned())) {
                 actor.feed(Input::SendFailed(detail), ctx);
             }
         }));

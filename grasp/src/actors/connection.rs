@@ -1,6 +1,6 @@
 //! A connection that carries messages.
 
-use super::contained::{contained, contained_wait};
+use super::contained::{Sheltered, contained};
 use super::surroundings::Surroundings;
 use super::tally::Tally;
 use crate::net::ByteStream;
@@ -8,7 +8,7 @@ use crate::wire::{DecodeError, Framer, Limits, Message, decode};
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf, split};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 /// Bytes taken from the connection at once.
 const CHUNK: usize = 1024;
@@ -44,25 +44,16 @@ pub(crate) struct Reader<R> {
 }
 
 /// A whole connection, before it belongs to a session.
-pub(crate) type Connection = Reader<ByteStream>;
+pub(crate) type Connection = Reader<Sheltered>;
 
 impl<R: AsyncRead + Unpin> Reader<R> {
-    pub(crate) fn new(source: R, around: &Surroundings) -> Self {
-        let (limits, tally, chunk) = (around.limits(), around.tally.clone(), Box::new([0; CHUNK]));
-        Self { source, framer: Framer::new(limits), limits, tally, chunk }
-    }
-
-    /// Waits for the next message; nothing is lost if the future is dropped. [`Incoming::Broken`] and
-    /// [`Incoming::Closed`] are the last to come.
+    /// Waits for the next message; nothing is lost if the future is dropped.
     pub(crate) async fn next(&mut self) -> Incoming {
-        let tally = self.tally.clone();
-        // A source or a framer that has panicked is read no more.
-        contained_wait(&tally, "connection", self.read()).await.unwrap_or(Incoming::Closed { mid_message: true })
-    }
-
-    async fn read(&mut self) -> Incoming {
         loop {
-            match self.framer.next_frame() {
+            // After the end of a connection nobody reads on, so a framer that has panicked is not used again.
+            let framed = contained(&self.tally, "connection", || self.framer.next_frame());
+            let Some(framed) = framed else { return Incoming::Closed { mid_message: true } };
+            match framed {
                 Ok(Some(frame)) => match contained(&self.tally, "decode", || decode(&frame, &self.limits)) {
                     Some(Ok(message)) => return Incoming::Message(message, frame),
                     Some(Err(error)) => return Incoming::Undecodable(error),
@@ -80,71 +71,78 @@ impl<R: AsyncRead + Unpin> Reader<R> {
 }
 
 impl Connection {
+    pub(crate) fn new(stream: ByteStream, around: &Surroundings) -> Self {
+        let (limits, tally, chunk) = (around.limits(), around.tally.clone(), Box::new([0; CHUNK]));
+        let source = Sheltered::new(stream, tally.clone());
+        Self { source, framer: Framer::new(limits), limits, tally, chunk }
+    }
+
     /// Separates the directions; what has been read already stays with the reader.
-    pub(crate) fn split(self) -> (Reader<ReadHalf<ByteStream>>, WriteHalf<ByteStream>) {
+    pub(crate) fn split(self) -> (Reader<ReadHalf<Sheltered>>, WriteHalf<Sheltered>) {
         let (source, sink) = split(self.source);
         let (framer, limits, tally, chunk) = (self.framer, self.limits, self.tally, self.chunk);
         (Reader { source, framer, limits, tally, chunk }, sink)
     }
 
     /// Writes one message and closes.
-    pub(crate) async fn answer(self, bytes: Vec<u8>) {
-        let Self { mut source, tally, .. } = self;
-        let written = contained_wait(&tally, "connection", async {
-            source.write_all(&bytes).await?;
-            source.shutdown().await
-        });
-        let _ = tokio::time::timeout(WRITE_TIMEOUT, written).await;
+    pub(crate) async fn answer(mut self, bytes: Vec<u8>) {
+        let _ = tokio::time::timeout(WRITE_TIMEOUT, async {
+            self.source.write_all(&bytes).await?;
+            self.source.shutdown().await
+        })
+        .await;
     }
 }
 
 /// The writing half of a session's connection. Dropped, what was sent is still written before the connection closes.
-pub(crate) struct Outgoing {
-    messages: mpsc::Sender<Vec<u8>>,
-    last_words: oneshot::Sender<Vec<u8>>,
-}
+pub(crate) struct Outgoing(mpsc::Sender<Word>);
 
-/// What an [`Outgoing`] hands over.
-pub(crate) struct ToWrite {
-    messages: mpsc::Receiver<Vec<u8>>,
-    last_words: oneshot::Receiver<Vec<u8>>,
+/// What an [`Outgoing`] sends to its writer.
+pub(crate) enum Word {
+    Message(Vec<u8>),
+    /// Nothing comes after this.
+    Last(Vec<u8>),
 }
 
 impl Outgoing {
-    pub(crate) fn new() -> (Self, ToWrite) {
-        let (messages, written) = mpsc::channel(OUTGOING);
-        let (last_words, said) = oneshot::channel();
-        (Self { messages, last_words }, ToWrite { messages: written, last_words: said })
+    pub(crate) fn new() -> (Self, mpsc::Receiver<Word>) {
+        // One place is kept for the last words.
+        let (words, written) = mpsc::channel(OUTGOING + 1);
+        (Self(words), written)
     }
 
     /// Sends one message; tells whether there was room. A writer that has failed reports that by itself.
     pub(crate) fn send(&self, bytes: Vec<u8>) -> bool {
-        !matches!(self.messages.try_send(bytes), Err(mpsc::error::TrySendError::Full(_)))
+        self.0.is_closed() || self.0.capacity() > 1 && self.0.try_send(Word::Message(bytes)).is_ok()
     }
 
-    /// Sends this as the last message of all, room or not. Never waits, never fails.
+    /// Sends this as the last message of all. Never waits, never fails.
     pub(crate) fn part(self, last_words: Vec<u8>) {
-        let _ = self.last_words.send(last_words);
+        let _ = self.0.try_send(Word::Last(last_words));
     }
 }
 
-impl ToWrite {
-    /// Writes each message in one piece (COM-01), last words at least `gap` after the others, and closes when no more can
-    /// come.
-    pub(crate) async fn write(mut self, mut sink: WriteHalf<ByteStream>, gap: Duration) -> Result<(), String> {
-        while let Some(bytes) = self.messages.recv().await {
-            write(&mut sink, &bytes).await?;
-        }
-        if let Ok(bytes) = self.last_words.try_recv() {
-            tokio::time::sleep(gap).await;
-            write(&mut sink, &bytes).await?;
-        }
-        let _ = sink.shutdown().await;
-        Ok(())
+/// Writes each message in one piece (COM-01), last words at least `gap` after the others, and closes when no more can come.
+pub(crate) async fn write_all(
+    mut sink: WriteHalf<Sheltered>,
+    mut words: mpsc::Receiver<Word>,
+    gap: Duration,
+) -> Result<(), String> {
+    while let Some(word) = words.recv().await {
+        let bytes = match word {
+            Word::Message(bytes) => bytes,
+            Word::Last(bytes) => {
+                tokio::time::sleep(gap).await;
+                bytes
+            }
+        };
+        write(&mut sink, &bytes).await?;
     }
+    let _ = sink.shutdown().await;
+    Ok(())
 }
 
-async fn write(sink: &mut WriteHalf<ByteStream>, bytes: &[u8]) -> Result<(), String> {
+async fn write(sink: &mut WriteHalf<Sheltered>, bytes: &[u8]) -> Result<(), String> {
     match tokio::time::timeout(WRITE_TIMEOUT, sink.write_all(bytes)).await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(error)) => Err(error.to_string()),

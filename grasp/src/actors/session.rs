@@ -1,7 +1,7 @@
 //! One unicast session: the connection, its core, and the calls that wait for it.
 
-use super::connection::{Connection, Incoming, Outgoing, Reader};
-use super::contained::contained_wait;
+use super::connection::{Connection, Incoming, Outgoing, Reader, write_all};
+use super::contained::{Sheltered, contained_wait};
 use super::node::{Ended, Node};
 use super::surroundings::Surroundings;
 use crate::error::{Error, ErrorCode};
@@ -147,22 +147,15 @@ impl Session {
 
     fn attach(&mut self, connection: Connection, ctx: &mut Context<Self>) {
         let (reader, sink) = connection.split();
-        let (outgoing, to_write) = Outgoing::new();
+        let (outgoing, words) = Outgoing::new();
         self.outgoing = Some(outgoing);
         self.reading = Some(ctx.add_stream(incoming(reader)));
         let gap = self.pump.machine().gap().min(LAST_WORDS);
-        let tally = self.around.tally.clone();
-        let (failed, failure) = oneshot::channel();
         // It ends by itself: soon after this actor has let go of `outgoing`, or when the peer takes nothing. It outlives
         // this actor, so that a peer is told also when that has failed.
-        actix::spawn(async move {
-            let written = contained_wait(&tally, "connection", to_write.write(sink, gap)).await;
-            if let Err(detail) = written.unwrap_or(Err("writing has failed".into())) {
-                let _ = failed.send(detail);
-            }
-        });
-        ctx.spawn(failure.into_actor(self).map(|failure, actor, ctx| {
-            if let Ok(detail) = failure {
+        let writing = actix::spawn(write_all(sink, words, gap));
+        ctx.spawn(writing.into_actor(self).map(|written, actor, ctx| {
+            if let Err(detail) = written.unwrap_or(Err("writing has failed".to_owned())) {
                 actor.feed(Input::SendFailed(detail), ctx);
             }
         }));
@@ -208,7 +201,7 @@ async fn connect(network: &dyn Network, substrate: &dyn Substrate, target: Targe
 }
 
 /// The messages of a connection, up to its end.
-fn incoming(reader: Reader<ReadHalf<ByteStream>>) -> impl Stream<Item = Incoming> {
+fn incoming(reader: Reader<ReadHalf<Sheltered>>) -> impl Stream<Item = Incoming> {
     stream::unfold(Some(reader), |reader| async move {
         let mut reader = reader?;
         let incoming = reader.next().await;

@@ -2,9 +2,9 @@
 
 use crate::support::{End, World, agent, ex3, manifest, money, no_money, paused};
 use asa_framework::event::{Ending, Event, Side};
-use supervision::Fault;
 use grasp::{Asa, ErrorCode, Negotiated, Objective, Registration, Step, Value};
 use std::time::Duration;
+use supervision::Fault;
 
 const STOP: Duration = Duration::from_secs(2);
 
@@ -278,7 +278,9 @@ fn the_form_of_a_session_is_kept() {
 fn the_bank_listens_again_after_an_error() {
     paused(async {
         let mut world = World::new();
-        let node = world.start(&manifest("briggs", "seed = 1")).await;
+        let node = world
+            .start(&manifest("briggs", "[asa.briggs]\nclass = 'briggs'\n[asa.briggs.parameters]\nseed = 1\n"))
+            .await;
         let (hand, asa) = by_hand(&mut world).await;
         let ask = async |asa: &Asa| asa.request_negotiate(&money(10, false), None, Duration::from_secs(1)).await;
         assert!(ask(&asa).await.is_ok());

@@ -6,7 +6,9 @@ use asa_framework::deploy::{DeployError, Deployment, Stage};
 use asa_framework::event::{Ending, Event, Events};
 use asa_framework::manifest::{Manifest, Problem, Sources};
 use asa_framework::roles::flooder::{Content, Flooder, FlooderArgs, Plan};
-use asa_framework::roles::negotiator::{Act, Dialogue, Ended, Negotiator, NegotiatorArgs, NegotiatorPlan, Strategy, Task, Turn};
+use asa_framework::roles::negotiator::{
+    Act, Dialogue, Ended, Negotiator, NegotiatorArgs, NegotiatorPlan, Strategy, Task, Turn,
+};
 use futures_util::future::LocalBoxFuture;
 use grasp::net::memory::{Conditions, Fabric, FabricLink};
 use grasp::{Error, ErrorCode, Interfaces, Negotiated, Objective, Registration, Value};
@@ -204,13 +206,13 @@ fn an_instance_that_cannot_start_leaves_nothing_running() {
 }
 
 #[test]
-fn an_unknown_class_is_refused_and_an_installed_instance_not_looked_at() {
+fn an_unknown_class_is_refused_and_an_installed_instance_does_not_run() {
     paused(async {
         let world = World::new();
         let error = world.start(&manifest(SHOP), &[]).await.err().expect("no class");
         assert!(error.to_string().starts_with("asa.one cannot start: this binary carries no class shop"), "{error}");
         let off = manifest(&format!("{SHOP}state = 'installed'\n"));
-        let node = world.start(&off, &[]).await.unwrap();
+        let node = world.start(&off, &[&Shop]).await.unwrap();
         assert_eq!(node.grasp().status().await.unwrap().asas, Vec::<String>::new());
         node.stop(LIMIT).await;
     });

@@ -21,9 +21,9 @@ use crate::manifest::{Loaded, Manifest, Problems};
 use actix::prelude::*;
 use grasp::Grasp;
 use incarnation::Kit;
+use instance::Instance;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha12Rng;
-use instance::Instance;
 use rebuilds::Rebuilds;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -119,7 +119,8 @@ impl Root {
             let there: Vec<String> =
                 self.args.classes.iter().map(|class| format!("{}@{}", class.name(), class.version())).collect();
             let wanted = if requirement == "*" { name.to_owned() } else { format!("{name}@{requirement}") };
-            let message = format!("this binary carries no class {wanted}; there are {}", there.join(", "));
+            let there = if there.is_empty() { "none".to_owned() } else { there.join(", ") };
+            let message = format!("this binary carries no class {wanted}; there are {there}");
             Failure::new(FailureCode::Unknown, message)
         })
     }

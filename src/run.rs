@@ -2,15 +2,16 @@
 
 use std::io::{self, Write};
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use asa_framework::LogLevels;
 use asa_framework::deploy::{Deployment, Stage};
 use asa_framework::event::Event;
 use asa_framework::manifest::{Loaded, Manifest, Problems, Sources, State};
 use asa_framework::notify::{Notifier, NotifyError};
 use asa_framework::telemetry::Levels;
+use asa_framework::{LogLevels, control};
 use grasp::net::kernel::Kernel;
 use supervision::watchdog::Round;
 use tokio::signal::unix::{SignalKind, signal};
@@ -87,6 +88,8 @@ async fn serve(
         on_round: Some(alive(notifier.clone())),
         ..Stage::new(Arc::new(Kernel::new()), &classes::all(), sink)
     };
+    let socket = loaded.manifest.control_socket(|name| std::env::var(name).ok());
+    let by_default = loaded.manifest.control.socket.is_empty();
     let mut working = loaded.manifest.asa.values().filter(|instance| instance.state == State::Operational).count();
     let deployment = Deployment::start(loaded, stage, |_| {});
     let mut writer = Writer::new(format, out);
@@ -96,6 +99,21 @@ async fn serve(
         biased;
         signal = &mut stop => { signal?; return Ok(0); }
         deployment = &mut deployment => deployment?,
+    };
+    let control = match socket {
+        Some(path) => match control::serve(&path, deployment.tree(), commands(&deployment)).await {
+            Ok(control) => Some(control),
+            // A place that nobody chose is no reason not to run.
+            Err(error) if by_default => {
+                tracing::warn!(%error, "no control socket: set control.socket to a path that can be used");
+                None
+            }
+            Err(error) => {
+                deployment.stop(STOP_LIMIT).await;
+                return Err(error.into());
+            }
+        },
+        None => None,
     };
     notified(notifier.ready("ready"));
     let mut code = 0;
@@ -120,6 +138,9 @@ async fn serve(
         }
     }
     notified(notifier.stopping());
+    if let Some(control) = control {
+        control.stop().await;
+    }
     deployment.stop(STOP_LIMIT).await;
     written?;
     while let Ok(event) = events.try_recv() {
@@ -129,6 +150,15 @@ async fn serve(
     writer.summary(&summary)?;
     writer.finish()?;
     Ok(code)
+}
+
+/// What comes through the control socket is for the root of the node.
+fn commands(deployment: &Deployment) -> control::Handler {
+    let deployment = deployment.clone();
+    Rc::new(move |command| {
+        let deployment = deployment.clone();
+        Box::pin(async move { deployment.execute(command).await })
+    })
 }
 
 /// The log levels of this process as the control socket changes them.

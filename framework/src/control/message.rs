@@ -6,8 +6,12 @@ use supervision::Fault;
 
 /// The version of the protocol; a node refuses any other.
 pub const VERSION: u32 = 1;
-/// The longest line in either direction, in bytes.
+/// The longest reply, in bytes, without its line end.
 pub const MAX_LINE: usize = 16 << 20;
+/// The longest request, in bytes, without its line end.
+pub const MAX_REQUEST: usize = 1 << 20;
+/// The most drills that one request can ask for.
+pub const MAX_DRILLS: u32 = 100;
 
 /// One request: a line of JSON such as `{"version":1,"command":"status"}`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -80,7 +84,7 @@ pub enum Command {
         /// The instance, or `node`; needed if several have such a role.
         #[serde(default)]
         instance: Option<String>,
-        /// How often, each time after the last recovery.
+        /// How often, 1 to [`MAX_DRILLS`], each time after the last recovery.
         count: u32,
     },
     /// Shows or changes the log level: `{"level": "..."}`.

@@ -15,3 +15,4 @@ mod lab;
 mod lab_works;
 mod network;
 mod sessions;
+mod supervision;

@@ -1,5 +1,7 @@
 //! The command line: every subcommand, its options and its help.
 
+pub(crate) mod control;
+
 use std::net::SocketAddr;
 use std::num::NonZeroU64;
 use std::path::PathBuf;
@@ -27,6 +29,8 @@ pub(crate) enum Command {
     Synchronize(SynchronizeArgs),
     Flood(FloodArgs),
     GetFlood(GetFloodArgs),
+    #[command(flatten)]
+    Control(control::Control),
 }
 
 /// Validates a manifest or a lab file and shows each setting in force with its origin.

@@ -4,6 +4,7 @@ mod browse;
 mod check;
 mod classes;
 mod cli;
+mod control;
 mod decode;
 mod demo;
 mod lines;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
         cli::Command::Synchronize(args) => browse::synchronize(&args),
         cli::Command::Flood(args) => browse::flood(&args),
         cli::Command::GetFlood(args) => browse::get_flood(&args),
+        cli::Command::Control(command) => control::run(command),
     };
     node::flush_log();
     match outcome {

@@ -31,19 +31,31 @@ impl Look {
         Self { colour, unicode }
     }
 
-    /// What cannot be shown is written as an escape, control characters always are.
-    fn shown(self, text: &str) -> String {
-        let plain = |c: char| !c.is_control() && (self.unicode || c.is_ascii());
+    /// A look whatever standard output is.
+    #[cfg(test)]
+    pub(crate) const fn new(colour: bool, unicode: bool) -> Self {
+        Self { colour, unicode }
+    }
+
+    /// What cannot be shown is written as an escape; control characters, and what hides or turns text, always are.
+    pub(crate) fn shown(self, text: &str) -> String {
+        let plain = |c: char| !c.is_control() && !misleads(c) && (self.unicode || c.is_ascii());
         text.chars().map(|c| if plain(c) { c.to_string() } else { c.escape_unicode().to_string() }).collect()
     }
 
-    fn paint(self, colour: u8, text: &str) -> String {
+    /// Colours text, if there are colours.
+    pub(crate) fn paint(self, colour: u8, text: &str) -> String {
         if self.colour { format!("\x1b[{colour}m{text}\x1b[0m") } else { text.to_owned() }
     }
 }
 
+/// Tells whether a character has no width, turns the direction of writing, or ends a line without being a control character.
+fn misleads(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
 /// Breaks a line at spaces so that no part is wider than `width`; a longer word is cut.
-fn wrapped(text: &str, width: usize) -> Vec<String> {
+pub(crate) fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split(' ') {
         let mut rest: Vec<char> = word.chars().collect();

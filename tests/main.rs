@@ -10,6 +10,7 @@
 mod architecture;
 mod command;
 mod conformance;
+mod control;
 mod interop;
 mod lab;
 mod lab_works;

@@ -1,0 +1,158 @@
+//! Which socket is meant.
+
+use std::path::{Path, PathBuf};
+
+use asa_framework::manifest::{Loaded, Manifest, Node};
+
+use super::Trouble;
+use crate::cli::control::NodeArgs;
+use crate::{classes, settings};
+
+/// The variables that name a directory for sockets, and last the directory without one.
+const VARIABLES: [&str; 3] = ["RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR", ""];
+/// The most entries of a directory that are looked at.
+const MAX_ENTRIES: usize = 10_000;
+
+/// Returns the socket that the command line means.
+pub(super) fn socket(args: &NodeArgs) -> Result<PathBuf, Trouble> {
+    let env = |name: &str| std::env::var(name).ok();
+    if let Some(path) = &args.socket {
+        return Ok(path.clone());
+    }
+    if let Some(path) = &args.manifest {
+        let sources = settings::sources(Some(path), &[], &[]);
+        let Loaded { manifest, .. } = Manifest::load(sources, &classes::infos())
+            .map_err(|problems| Trouble::Nobody(format!("{}: refused\n\n{problems}", path.display())))?;
+        if !manifest.control.enabled {
+            let why = "its node has no control socket: control.enabled is false";
+            return Err(Trouble::Nobody(format!("{}: {why}", path.display())));
+        }
+        return Ok(first_existing(candidates(&manifest, &env)));
+    }
+    if let Some(name) = &args.node {
+        return Ok(first_existing(candidates(&named(name)?, &env)));
+    }
+    let directories = candidates(&Manifest::default(), &env);
+    only(&directories.iter().filter_map(|path| path.parent()).collect::<Vec<_>>())
+}
+
+fn named(name: &str) -> Result<Manifest, Trouble> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    if name.is_empty() || !name.chars().all(fits) {
+        return Err(Trouble::Nobody(format!("\"{name}\" is no name of a node; allowed are A-Z a-z 0-9 . _ -")));
+    }
+    let node = Node { name: name.to_owned(), ..Node::default() };
+    Ok(Manifest { node, ..Manifest::default() })
+}
+
+/// Where the socket of a node may be: its environment need not be ours, as when a service manager has started it.
+fn candidates(manifest: &Manifest, env: &impl Fn(&str) -> Option<String>) -> Vec<PathBuf> {
+    let mut paths = Vec::new();
+    for variable in VARIABLES {
+        let only = |name: &str| if name == variable { env(name) } else { None };
+        let path = manifest.control_socket(only);
+        paths.extend(path.filter(|path| !paths.contains(path)));
+    }
+    paths
+}
+
+/// The first that is there, or else the first: to say that nobody is there.
+fn first_existing(paths: Vec<PathBuf>) -> PathBuf {
+    let existing = paths.iter().find(|path| path.symlink_metadata().is_ok());
+    existing.or(paths.first()).cloned().unwrap_or_default()
+}
+
+/// The only socket in these directories.
+fn only(directories: &[&Path]) -> Result<PathBuf, Trouble> {
+    let (mut found, mut closed) = (Vec::new(), String::new());
+    for directory in directories {
+        match std::fs::read_dir(directory) {
+            Ok(entries) => {
+                let paths = entries.take(MAX_ENTRIES).filter_map(|entry| Some(entry.ok()?.path()));
+                found.extend(paths.filter(|path| path.extension().is_some_and(|extension| extension == "sock")));
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => closed = format!("{closed}\n  {}: {error}", directory.display()),
+        }
+    }
+    found.sort();
+    let lines = |paths: &mut dyn Iterator<Item = &Path>| -> String {
+        paths.map(|path| format!("\n  {}", path.display())).collect()
+    };
+    match &found[..] {
+        [path] => Ok(path.clone()),
+        [] => Err(Trouble::Nobody(format!(
+            "no node is running: there is no control socket in{}\nsay where it is with --socket, --manifest or --node{}",
+            lines(&mut directories.iter().copied()),
+            if closed.is_empty() { closed } else { format!("\nwhat could not be looked at:{closed}") }
+        ))),
+        several => Err(Trouble::Nobody(format!(
+            "there are several control sockets; choose one with --socket, --manifest or --node{}",
+            lines(&mut several.iter().map(PathBuf::as_path))
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(paths: &[PathBuf]) -> Vec<&str> {
+        paths.iter().map(|path| path.to_str().unwrap()).collect()
+    }
+
+    #[test]
+    fn a_node_is_looked_for_where_it_may_have_been_started() {
+        let env = |name: &str| match name {
+            "XDG_RUNTIME_DIR" => Some("/run/user/1".to_owned()),
+            "RUNTIME_DIRECTORY" => Some("/run/asa".to_owned()),
+            _ => None,
+        };
+        let gray = named("gray").unwrap();
+        assert_eq!(texts(&candidates(&gray, &env)), ["/run/asa/gray.sock", "/run/user/1/asa/gray.sock"]);
+        assert_eq!(texts(&candidates(&gray, &|_| None)), ["/run/asa/gray.sock"]);
+        for name in ["", "../../tmp/x", "a b", "é"] {
+            assert_eq!(named(name).unwrap_err().code(), 2);
+        }
+    }
+
+    #[test]
+    fn a_socket_of_the_manifest_is_the_only_candidate() {
+        let mut manifest = Manifest::default();
+        manifest.control.socket = "/srv/own.sock".to_owned();
+        assert_eq!(texts(&candidates(&manifest, &|_| Some("/run/user/1".to_owned()))), ["/srv/own.sock"]);
+    }
+
+    #[test]
+    fn without_a_name_the_only_socket_is_meant() {
+        let directory = tempfile::tempdir().unwrap();
+        let (one, two) = (directory.path().join("one"), directory.path().join("two"));
+        let both = [one.as_path(), two.as_path()];
+        let none = only(&both).unwrap_err();
+        assert!(none.code() == 2 && none.to_string().contains("no node is running"), "{none}");
+        std::fs::create_dir(&one).unwrap();
+        std::fs::create_dir(&two).unwrap();
+        std::fs::write(one.join("a.txt"), "").unwrap();
+        std::fs::write(two.join("gray.sock"), "").unwrap();
+        assert_eq!(only(&both).unwrap(), two.join("gray.sock"));
+        std::fs::write(one.join("briggs.sock"), "").unwrap();
+        let several = only(&both).unwrap_err().to_string();
+        assert!(several.contains("one/briggs.sock\n") && several.ends_with("two/gray.sock"), "{several}");
+        assert_eq!(first_existing(vec![one.join("gray.sock"), two.join("gray.sock")]), two.join("gray.sock"));
+        assert_eq!(first_existing(vec![one.join("x.sock"), two.join("x.sock")]), one.join("x.sock"));
+    }
+
+    #[test]
+    fn a_wrong_manifest_says_what_is_wrong() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let args = |text: &str| {
+            std::fs::write(file.path(), text).unwrap();
+            let manifest = Some(file.path().to_owned());
+            socket(&NodeArgs { socket: None, manifest, node: None, timeout: None, json: false })
+        };
+        assert_eq!(args("[control]\nsocket = '/srv/own.sock'").unwrap(), PathBuf::from("/srv/own.sock"));
+        assert!(args("[control]\nenabled = false").unwrap_err().to_string().contains("control.enabled is false"));
+        let wrong = args("[control]\nsockets = 1").unwrap_err();
+        assert!(wrong.code() == 2 && wrong.to_string().contains("control.sockets"), "{wrong}");
+    }
+}

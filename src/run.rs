@@ -82,7 +82,9 @@ async fn serve(
     let notifier = Arc::new(Notifier::new(|name| std::env::var_os(name))?);
     let (gave_up, mut given_up) = mpsc::channel(1);
     let stage = Stage {
-        reread: Some(Arc::new(move || Manifest::load(sources.clone(), &classes::infos()))),
+        reread: Some(Arc::new(move |flooded| {
+            Manifest::load(Sources { flooded, ..sources.clone() }, &classes::infos())
+        })),
         levels: levels.map(|levels| Arc::new(ChangedLevels(levels)) as Arc<dyn LogLevels>),
         fatal: Arc::new(move |reason| give_up(reason, &gave_up)),
         on_round: Some(alive(notifier.clone())),

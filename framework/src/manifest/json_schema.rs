@@ -121,6 +121,7 @@ fn of_kind(kind: &Kind) -> Value {
             json!({ "type": "array", "uniqueItems": true, "maxItems": known.len(), "items": { "enum": known } })
         }
         Kind::Objectives(None) => texts(super::kind::MAX_OBJECTIVES),
+        Kind::ObjectiveName => json!({ "type": "string", "maxLength": super::kind::MAX_NAME }),
         Kind::Resources => texts(super::kind::MAX_RESOURCES),
         Kind::Like(default) => like(default),
         // Only parameters of a class that is not known are anything, and those are a table.

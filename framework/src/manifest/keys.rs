@@ -68,6 +68,12 @@ fn node() -> Shape {
              since where a system keeps it is for its operator to say.",
             PATH,
         ),
+        (
+            "policy_objective",
+            "The name of a flooded objective whose value, { \"asa\": { \"<instance>\": { \"parameters\": {...} } } }, sets \
+             parameters where the manifest leaves the default. Empty takes no policy from the network.",
+            Shape::Leaf(Kind::ObjectiveName),
+        ),
     ])
 }
 

@@ -9,7 +9,7 @@ use tracing_subscriber::filter::Targets;
 use super::read::toml_value;
 
 /// The longest name of a role, an objective or a resource, in bytes.
-const MAX_NAME: usize = 255;
+pub(super) const MAX_NAME: usize = 255;
 /// Objectives that one instance names; far more than a class has.
 pub(super) const MAX_OBJECTIVES: usize = 1000;
 /// Resources that one instance names.
@@ -48,6 +48,8 @@ pub(super) enum Kind {
     },
     /// A filter of log lines.
     Filter,
+    /// The name of an objective, or empty.
+    ObjectiveName,
     /// One of the roles of the class, if it is known, or the empty text.
     Role(Option<&'static [&'static str]>),
     /// Some of the objectives of the class, if it is known.
@@ -80,6 +82,9 @@ impl Kind {
             }),
             Self::Path { max } => value.as_str().is_some_and(|text| is_path(text, *max)),
             Self::Filter => value.as_str().is_some_and(is_filter),
+            Self::ObjectiveName => {
+                value.as_str().is_some_and(|text| text.len() <= MAX_NAME && !text.contains(char::is_control))
+            }
             Self::Role(roles) => value.as_str().is_some_and(|text| {
                 text.is_empty() || roles.map_or(text.len() <= MAX_NAME, |roles| roles.contains(&text))
             }),
@@ -128,6 +133,7 @@ impl Kind {
             Self::Objectives(None) => {
                 format!("a list of at most {MAX_OBJECTIVES} different texts, each 1 to 255 bytes")
             }
+            Self::ObjectiveName => format!("the name of an objective, at most {MAX_NAME} bytes, or \"\""),
             Self::Resources => format!("a list of at most {MAX_RESOURCES} different texts, each 1 to 255 bytes"),
             Self::Version(None) => "\"*\" or one to three numbers such as \"1\", \"1.2\" or \"1.2.3\"".to_owned(),
             Self::Like(default) => like_name(default).to_owned(),
@@ -151,6 +157,7 @@ impl Kind {
             | Self::Version(_)
             | Self::Path { .. }
             | Self::Resources
+            | Self::ObjectiveName
             | Self::Like(_)
             | Self::Anything => Vec::new(),
         }
@@ -181,6 +188,7 @@ impl Kind {
             | Self::Version(_)
             | Self::Path { .. }
             | Self::Filter
+            | Self::ObjectiveName
             | Self::Role(_)
             | Self::Like(Value::String(_)) => as_text(),
         }

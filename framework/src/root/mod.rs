@@ -5,6 +5,7 @@ mod incarnation;
 mod instance;
 mod moves;
 mod plan;
+mod policy;
 mod rebuilds;
 mod reload;
 mod replace;
@@ -17,11 +18,12 @@ use crate::class::{Class, find_class};
 use crate::control::{Command, Failure, FailureCode};
 use crate::event::{Event, Events};
 use crate::lifecycle::{Phase, way};
-use crate::manifest::{Loaded, Manifest, Problems};
+use crate::manifest::{FloodedPolicy, Loaded, Manifest, Problems};
 use actix::prelude::*;
 use grasp::Grasp;
 use incarnation::Kit;
 use instance::Instance;
+use policy::Policies;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha12Rng;
 use rebuilds::Rebuilds;
@@ -31,8 +33,8 @@ use std::time::Duration;
 use supervision::{Escalated, Fresh, Tree, child};
 use tokio::time::Instant;
 
-/// Reads the manifest again, as it was read at the start.
-pub type Reread = Arc<dyn Fn() -> Result<Loaded<Manifest>, Problems> + Send + Sync>;
+/// Reads the manifest again, as it was read at the start, with the policy that has been flooded since.
+pub type Reread = Arc<dyn Fn(Vec<FloodedPolicy>) -> Result<Loaded<Manifest>, Problems> + Send + Sync>;
 /// Ends the process since nothing here can help any more; gets the reason.
 pub type Fatal = Arc<dyn Fn(&str) + Send + Sync>;
 
@@ -71,6 +73,7 @@ pub(crate) struct Root {
     instances: BTreeMap<String, Instance>,
     random: ChaCha12Rng,
     rebuilds: Rebuilds,
+    policies: Policies,
     started: Instant,
     escalations: u64,
     abandoned_threads: u64,
@@ -86,6 +89,7 @@ impl Root {
             instances: BTreeMap::new(),
             random: ChaCha12Rng::from_seed(args.seed),
             rebuilds: Rebuilds::new(supervision.rebuilds, within),
+            policies: Policies::default(),
             started: Instant::now(),
             escalations: 0,
             abandoned_threads: 0,
@@ -161,6 +165,7 @@ impl Actor for Root {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         ctx.set_mailbox_capacity(256);
+        self.listen_for_policy(ctx);
     }
 }
 

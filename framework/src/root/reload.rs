@@ -20,7 +20,8 @@ impl Root {
         }
         let address = ctx.address();
         // Files are read off this thread.
-        let read = tokio::task::spawn_blocking(move || reread());
+        let flooded = self.policies.all();
+        let read = tokio::task::spawn_blocking(move || reread(flooded));
         Box::pin(read.into_actor(self).then(move |read, root: &mut Self, _| {
             let loaded = match read {
                 Ok(Ok(loaded)) => Arc::new(loaded),
@@ -34,6 +35,9 @@ impl Root {
                     return Box::pin(fut::ready(Err(failure)));
                 }
             };
+            for warning in &loaded.warnings {
+                tracing::warn!("{warning}");
+            }
             let changes = plan(root.manifest(), &loaded.manifest);
             if only_plan {
                 return Box::pin(fut::ready(Ok(Plan { applied: false, changes })));

@@ -88,11 +88,14 @@ pub struct Node {
     /// Where instances keep their state unless they name their own directory: an absolute path, or empty for no state.
     /// Empty by default, since where a system keeps state is for its operator to say.
     pub state_directory: String,
+    /// The name of a flooded objective whose value sets parameters of instances where the manifest leaves them at their
+    /// defaults (RFC 9222 section 4.4). Empty by default: policy from the network has to be wanted.
+    pub policy_objective: String,
 }
 
 impl Default for Node {
     fn default() -> Self {
-        Self { name: "asa".to_owned(), state_directory: String::new() }
+        Self { name: "asa".to_owned(), state_directory: String::new(), policy_objective: String::new() }
     }
 }
 

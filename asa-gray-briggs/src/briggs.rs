@@ -5,13 +5,16 @@ use crate::{ex1, ex2, ex3, generator, slowness};
 use actix::Actor;
 use asa_framework::class::{Agent, Class, ClassInfo, Site};
 use asa_framework::manifest::{ParameterCheck, Problem};
-use asa_framework::roles::flooder::{Flooder, Plan};
-use asa_framework::roles::negotiator::{Act, Dialogue, Ended, Negotiator, NegotiatorPlan, Strategy, Turn};
+use asa_framework::roles::flooder::{Flooder, FlooderArgs, Plan};
+use asa_framework::roles::negotiator::{
+    Act, Dialogue, Ended, Negotiator, NegotiatorArgs, NegotiatorPlan, Strategy, Turn,
+};
 use futures_util::future::LocalBoxFuture;
 use grasp::{Objective, Rapid, Registration, Value};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha12Rng;
 use serde::Deserialize;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use time::OffsetDateTime;
 
@@ -88,21 +91,22 @@ impl Class for Briggs {
             asa.register_objective(&ex1(), shared.clone()).await?;
             asa.register_objective(&ex2(), Registration { rapid: Rapid::Response, ..shared.clone() }).await?;
             asa.register_objective(&ex3(), shared).await?;
-            let (name, events) = (site.instance.as_str(), site.events.clone());
 
             let bank = parameters.bank.clone();
             let time = move |now: SystemTime| Value::item(&date_line(now, &bank)).ok();
             let period = Some(Duration::from_millis(parameters.flood_period_ms));
-            let plan = Plan { period, serve: true };
-            let flooder = Flooder::new(asa.clone(), name, events.clone(), ex1(), plan, Box::new(time)).start();
+            let plan = Plan { seed: parameters.seed, ..Plan::new(period, true) };
+            let flooder = Flooder::new(FlooderArgs::new(&asa, &site, ex1(), plan, Arc::new(time))).start();
 
-            let plan = Plan { period: None, serve: true };
             let value = |_| Value::item(&(1, "two", 3)).ok();
-            let server = Flooder::new(asa.clone(), name, events.clone(), ex2(), plan, Box::new(value)).start();
+            let plan = Plan::new(None, true);
+            let server = Flooder::new(FlooderArgs::new(&asa, &site, ex2(), plan, Arc::new(value))).start();
 
-            let strategy = Box::new(BriggsStrategy::from_parameters(&parameters));
             let plan = NegotiatorPlan { step_timeout: STEP_TIMEOUT, ..NegotiatorPlan::default() };
-            let negotiator = Negotiator::new(asa.clone(), name, events, Some(ex3()), plan, strategy).start();
+            let strategy =
+                Arc::new(move || Box::new(BriggsStrategy::from_parameters(&parameters)) as Box<dyn Strategy>);
+            let args = NegotiatorArgs { listens: Some(ex3()), plan, ..NegotiatorArgs::new(&asa, &site, strategy) };
+            let negotiator = Negotiator::new(args).start();
             Ok(Agent::new(asa, vec![flooder.recipient(), server.recipient(), negotiator.recipient()]))
         })
     }

@@ -6,7 +6,10 @@ use actix::Actor;
 use asa_framework::class::{Agent, Class, ClassInfo, Site};
 use asa_framework::event::Ending;
 use asa_framework::manifest::{ParameterCheck, Problem};
-use asa_framework::roles::negotiator::{Act, Dialogue, Ended, Heard, Negotiator, NegotiatorPlan, Strategy, Task, Turn};
+use asa_framework::roles::negotiator::{
+    Act, Dialogue, Ended, Heard, Negotiator, NegotiatorArgs, NegotiatorPlan, Strategy, Task, Turn,
+};
+use asa_framework::roles::peers::PeersPlan;
 use futures_util::future::LocalBoxFuture;
 use grasp::{Error, ErrorCode, Objective, Registration, Value};
 use rand::RngExt;
@@ -15,6 +18,7 @@ use serde::Deserialize;
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The largest amount of money that anybody asks for or holds.
@@ -88,9 +92,11 @@ impl Class for Gray {
             let parameters: Parameters = parameters.map_err(unusable)?;
             let asa = site.grasp.register_asa(&site.instance).await?;
             asa.register_objective(&ex3(), Registration { overlap: true, ..Registration::default() }).await?;
-            let strategy = Box::new(GrayStrategy::from_parameters(&parameters));
-            let plan = NegotiatorPlan { step_timeout: STEP_TIMEOUT, ..NegotiatorPlan::default() };
-            let role = Negotiator::new(asa.clone(), &site.instance, site.events, None, plan, strategy).start();
+            // The customer keeps pauses and flushes of its own (GB-G-06, GB-G-07).
+            let peers = PeersPlan::BY_STRATEGY;
+            let plan = NegotiatorPlan { step_timeout: STEP_TIMEOUT, peers, ..NegotiatorPlan::default() };
+            let strategy = Arc::new(move || Box::new(GrayStrategy::from_parameters(&parameters)) as Box<dyn Strategy>);
+            let role = Negotiator::new(NegotiatorArgs { plan, ..NegotiatorArgs::new(&asa, &site, strategy) }).start();
             Ok(Agent::new(asa, vec![role.recipient()]))
         })
     }

@@ -6,8 +6,8 @@ use asa_framework::class::{Agent, Class, ClassInfo, Site};
 use asa_framework::deploy::{DeployError, Deployment};
 use asa_framework::event::{Ending, Event, Events};
 use asa_framework::manifest::{Manifest, Problem, Sources};
-use asa_framework::roles::flooder::{Flooder, Plan};
-use asa_framework::roles::negotiator::{Act, Dialogue, Ended, Negotiator, NegotiatorPlan, Strategy, Task, Turn};
+use asa_framework::roles::flooder::{Flooder, FlooderArgs, Plan};
+use asa_framework::roles::negotiator::{Act, Dialogue, Ended, Negotiator, NegotiatorArgs, Strategy, Task, Turn};
 use futures_util::future::LocalBoxFuture;
 use grasp::net::memory::{Conditions, Fabric, FabricLink};
 use grasp::{Error, ErrorCode, Interfaces, Negotiated, Objective, Registration, Value};
@@ -92,12 +92,13 @@ impl Class for Shop {
             // No overlap: a second shop on the node must fail.
             asa.register_objective(&told(), Registration::default()).await?;
             asa.register_objective(&sold(), Registration::default()).await?;
-            let plan = Plan { period: Some(Duration::from_secs(10)), serve: true };
-            let content = Box::new(|_| Value::item("news").ok());
-            let flooder = Flooder::new(asa.clone(), &site.instance, site.events.clone(), told(), plan, content).start();
+            let plan = Plan::new(Some(Duration::from_secs(10)), true);
+            let content = Arc::new(|_| Value::item("news").ok());
+            let flooder = Flooder::new(FlooderArgs::new(&asa, &site, told(), plan, content)).start();
             let listens = (!buys).then(sold);
-            let (plan, strategy) = (NegotiatorPlan::default(), Box::new(Keeper { buys }));
-            let shop = Negotiator::new(asa.clone(), &site.instance, site.events, listens, plan, strategy).start();
+            let strategy = Arc::new(move || Box::new(Keeper { buys }) as Box<dyn Strategy>);
+            let shop =
+                Negotiator::new(NegotiatorArgs { listens, ..NegotiatorArgs::new(&asa, &site, strategy) }).start();
             Ok(Agent::new(asa, vec![flooder.recipient(), shop.recipient()]))
         })
     }

@@ -1,37 +1,68 @@
 //! The shell: reads the wall clock for the value, and calls GRASP.
 
 use super::core::{FlooderCore, Input, Output, Plan};
+use crate::class::Site;
 use crate::event::{Event, Events};
 use crate::machine::{Clock, Pump, Pumped};
-use crate::roles::Stop;
+use crate::roles::{Busy, Control, Stop};
 use actix::prelude::*;
 use grasp::{Asa, Objective, Value};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 /// Makes the value at a point in wall-clock time; `None` leaves it as it was.
-pub type Content = Box<dyn Fn(SystemTime) -> Option<Value> + Send>;
+pub type Content = Arc<dyn Fn(SystemTime) -> Option<Value> + Send + Sync>;
 
-/// The actor; the objective must be registered already.
+/// What a flooder is made of, in every life anew.
+#[derive(Clone)]
+pub struct FlooderArgs {
+    /// The ASA; the objective must be registered already.
+    pub asa: Asa,
+    /// Name of the instance.
+    pub instance: String,
+    /// Takes what it has to tell.
+    pub events: Events,
+    /// What is made known.
+    pub objective: Objective,
+    /// When.
+    pub plan: Plan,
+    /// Makes the value.
+    pub content: Content,
+}
+
+impl FlooderArgs {
+    /// Makes the objective's value known as planned, from the actor's start to its end.
+    #[must_use]
+    pub fn new(asa: &Asa, site: &Site, objective: Objective, plan: Plan, content: Content) -> Self {
+        let (asa, instance, events) = (asa.clone(), site.instance.clone(), site.events.clone());
+        Self { asa, instance, events, objective, plan, content }
+    }
+}
+
+/// The actor.
 pub struct Flooder {
+    args: FlooderArgs,
     pump: Pump<FlooderCore>,
-    asa: Asa,
-    instance: String,
-    events: Events,
     objective: Objective,
-    content: Content,
 }
 
 impl Flooder {
-    /// Makes the objective's value known as planned, from the actor's start to its end.
+    /// A flooder that begins when it is started.
     #[must_use]
-    pub fn new(asa: Asa, instance: &str, events: Events, objective: Objective, plan: Plan, content: Content) -> Self {
-        let core = format!("flooder-{}", objective.name);
-        let pump = Pump::new(FlooderCore::new(plan), Clock::of_the_runtime(), None, instance, core);
-        Self { pump, asa, instance: instance.to_owned(), events, objective, content }
+    pub fn new(args: FlooderArgs) -> Self {
+        let core = format!("flooder-{}", args.objective.name);
+        let pump = Pump::new(FlooderCore::new(args.plan), Clock::of_the_runtime(), None, &args.instance, core);
+        Self { objective: args.objective.clone(), args, pump }
+    }
+
+    /// The same for another life.
+    #[must_use]
+    pub fn fresh(&self) -> Self {
+        Self::new(self.args.clone())
     }
 
     fn refreshed(&mut self) -> Objective {
-        if let Some(value) = (self.content)(SystemTime::now()) {
+        if let Some(value) = (self.args.content)(SystemTime::now()) {
             self.objective.value = Some(value);
         }
         self.objective.clone()
@@ -54,24 +85,24 @@ impl Pumped for Flooder {
     }
 
     fn act(&mut self, output: Output, ctx: &mut Context<Self>) {
-        let (asa, objective) = (self.asa.clone(), self.refreshed());
+        let (asa, objective) = (self.args.asa.clone(), self.refreshed());
         let name = objective.name.clone();
         match output {
             Output::Serve => {
                 let served = async move { asa.listen_synchronize(&objective).await };
                 ctx.spawn(served.into_actor(self).map(move |result, actor, _| {
                     if let Err(error) = result {
-                        tracing::warn!(asa = actor.instance, objective = name, %error, "cannot serve the value");
+                        tracing::warn!(asa = actor.args.instance, objective = name, %error, "cannot serve the value");
                     }
                 }));
             }
             Output::Flood(ttl) => {
                 let text = format!("Flooding {name}: {}", crate::event::json_of(&objective));
-                (self.events)(Event::Said { asa: self.instance.clone(), session_id: None, text });
+                (self.args.events)(Event::Said { asa: self.args.instance.clone(), session_id: None, text });
                 let sent = async move { asa.flood(ttl, vec![(objective, None)]).await };
                 ctx.spawn(sent.into_actor(self).map(move |result, actor, ctx| {
                     if let Err(error) = &result {
-                        tracing::warn!(asa = actor.instance, objective = name, %error, "cannot flood");
+                        tracing::warn!(asa = actor.args.instance, objective = name, %error, "cannot flood");
                     }
                     actor.feed(Input::Sent { ok: result.is_ok() }, ctx);
                 }));
@@ -80,10 +111,30 @@ impl Pumped for Flooder {
     }
 }
 
+impl Handler<Control> for Flooder {
+    type Result = ();
+
+    fn handle(&mut self, control: Control, ctx: &mut Context<Self>) {
+        if control == Control::Stop {
+            ctx.stop();
+        }
+        self.feed(Input::Control(control), ctx);
+    }
+}
+
 impl Handler<Stop> for Flooder {
     type Result = ();
 
     fn handle(&mut self, _: Stop, ctx: &mut Context<Self>) {
-        ctx.stop();
+        self.handle(Control::Stop, ctx);
+    }
+}
+
+impl Handler<Busy> for Flooder {
+    type Result = usize;
+
+    /// A flood owes nothing to anybody.
+    fn handle(&mut self, _: Busy, _: &mut Context<Self>) -> usize {
+        0
     }
 }

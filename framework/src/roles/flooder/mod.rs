@@ -3,5 +3,5 @@
 mod actor;
 mod core;
 
-pub use actor::{Content, Flooder};
+pub use actor::{Content, Flooder, FlooderArgs};
 pub use core::{FlooderCore, Input, Output, Plan};

@@ -1,10 +1,12 @@
 //! The shell: listens, holds the sessions, and calls GRASP.
 
-use super::core::{Failure, Input, NegotiatorCore, NegotiatorPlan, Output, Proposal};
+use super::core::NegotiatorCore;
+use super::plan::{Counsel, Failure, Input, NegotiatorPlan, Output, Proposal};
 use super::strategy::Strategy;
+use crate::class::Site;
 use crate::event::{Ending, Event, Events, Side, json_of};
 use crate::machine::{Clock, Pump, Pumped};
-use crate::roles::Stop;
+use crate::roles::{Busy, Control, Stop};
 use actix::prelude::*;
 use grasp::protocol::flood::Flooded;
 use grasp::wire::SessionId;
@@ -13,24 +15,59 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Pause after listening has failed.
 const LISTEN_PAUSE: Duration = Duration::from_secs(5);
-/// A peer that closes a request without an answer is busy more often than gone: so many tries, with doubling pauses.
-const BUSY_TRIES: u32 = 4;
-const BUSY_PAUSE: Duration = Duration::from_millis(40);
 
-/// The actor; the objective must be registered already.
-pub struct Negotiator {
-    pump: Pump<NegotiatorCore>,
-    asa: Asa,
-    instance: String,
-    events: Events,
+/// Makes the strategy of each life of a negotiator.
+pub type StrategyFactory = Arc<dyn Fn() -> Box<dyn Strategy> + Send + Sync>;
+
+/// Whom strategies and dialogues ask: the [delegator](crate::roles::delegator), or an actor of the author's own.
+pub type Advisor = Recipient<Consult>;
+
+/// A question to the advisor.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<Value, String>")]
+pub struct Consult(pub Counsel);
+
+/// What a negotiator is made of, in every life anew.
+#[derive(Clone)]
+pub struct NegotiatorArgs {
+    /// The ASA; its objective must be registered already.
+    pub asa: Asa,
+    /// Name of the instance.
+    pub instance: String,
+    /// Takes what it has to tell.
+    pub events: Events,
     /// Listened for, if the ASA answers requests.
-    listens: Option<Objective>,
+    pub listens: Option<Objective>,
+    /// Time limits and bounds.
+    pub plan: NegotiatorPlan,
+    /// Answers the questions of strategy and dialogues.
+    pub advisor: Option<Advisor>,
+    /// Decides.
+    pub strategy: StrategyFactory,
+}
+
+impl NegotiatorArgs {
+    /// Negotiates as the strategy says, with the default plan; listens for nothing and has no advisor.
+    #[must_use]
+    pub fn new(asa: &Asa, site: &Site, strategy: StrategyFactory) -> Self {
+        let (asa, instance, events) = (asa.clone(), site.instance.clone(), site.events.clone());
+        Self { asa, instance, events, listens: None, plan: NegotiatorPlan::default(), advisor: None, strategy }
+    }
+}
+
+/// The actor.
+pub struct Negotiator {
+    args: NegotiatorArgs,
+    pump: Pump<NegotiatorCore>,
     sessions: BTreeMap<u64, Talk>,
     next_even: u64,
+    /// Counts the times that listening began or ended: what an earlier one brings comes too late.
+    listening: u64,
 }
 
 /// What a session is called, and whom it is with.
@@ -50,19 +87,22 @@ struct Talk {
 }
 
 impl Negotiator {
-    /// Negotiates as `strategy` says; answers requests for `listens`, if that is given.
+    /// A negotiator that begins when it is started.
     #[must_use]
-    pub fn new(
-        asa: Asa,
-        instance: &str,
-        events: Events,
-        listens: Option<Objective>,
-        plan: NegotiatorPlan,
-        strategy: Box<dyn Strategy>,
-    ) -> Self {
-        let core = NegotiatorCore::new(strategy, plan);
-        let pump = Pump::new(core, Clock::of_the_runtime(), None, instance, "negotiator".into());
-        Self { pump, asa, instance: instance.to_owned(), events, listens, sessions: BTreeMap::new(), next_even: 2 }
+    pub fn new(args: NegotiatorArgs) -> Self {
+        let core = NegotiatorCore::new((args.strategy)(), args.plan.clone());
+        let pump = Pump::new(core, Clock::of_the_runtime(), None, &args.instance, "negotiator".into());
+        Self { args, pump, sessions: BTreeMap::new(), next_even: 2, listening: 0 }
+    }
+
+    /// The same for another life.
+    #[must_use]
+    pub fn fresh(&self) -> Self {
+        Self::new(self.args.clone())
+    }
+
+    fn tell(&self, event: Event) {
+        (self.args.events)(event);
     }
 
     fn session(&self, key: u64) -> Option<Rc<Session>> {
@@ -73,8 +113,8 @@ impl Negotiator {
     fn began(&self, key: u64, asked: &Objective) {
         let Some(talk) = self.sessions.get(&key) else { return };
         let Some(Opened { session_id, peer }) = talk.opened.get() else { return };
-        (self.events)(Event::NegotiationStarted {
-            asa: self.instance.clone(),
+        self.tell(Event::NegotiationStarted {
+            asa: self.args.instance.clone(),
             objective: talk.objective.clone(),
             session_id,
             peer: peer.map(|peer| peer.to_string()).unwrap_or_default(),
@@ -92,18 +132,24 @@ impl Negotiator {
         ctx.spawn(future.into_actor(self).map(then_with(then)));
     }
 
-    fn request(&mut self, key: u64, wanted: Wanted, ctx: &mut Context<Self>) {
-        let objective = wanted.objective.clone();
-        let opened = Rc::new(Cell::new(None));
-        let (side, name) = (Side::Initiator, objective.name.clone());
-        self.sessions.insert(key, Talk { session: None, opened: opened.clone(), side, objective: name });
-        (self.events)(Event::NegotiationRequested {
-            asa: self.instance.clone(),
+    fn open(&mut self, key: u64, objective: &Objective) {
+        let (opened, side, name) = (Rc::default(), Side::Initiator, objective.name.clone());
+        self.sessions.insert(key, Talk { session: None, opened, side, objective: name });
+        self.tell(Event::NegotiationRequested {
+            asa: self.args.instance.clone(),
             objective: objective.name.clone(),
-            value: json_of(&objective),
+            value: json_of(objective),
         });
-        let asa = self.asa.clone();
-        self.spawn(ctx, async move { ask(&asa, &wanted, &opened).await }, move |actor, answer, ctx| {
+    }
+
+    fn request(&self, key: u64, objective: Objective, peer: AsaLocator, timeout: Duration, ctx: &mut Context<Self>) {
+        let Some(opened) = self.sessions.get(&key).map(|talk| talk.opened.clone()) else { return };
+        let (asa, asked) = (self.args.asa.clone(), objective.clone());
+        let request = async move {
+            let note = |session_id, peer| opened.set(Some(Opened { session_id, peer }));
+            asa.request_negotiate_noted(&asked, &peer, timeout, note).await
+        };
+        self.spawn(ctx, request, move |actor, answer, ctx| {
             if answer.as_ref().map_or_else(|error| error.code == ErrorCode::Declined, |_| true) {
                 actor.began(key, &objective);
             }
@@ -119,6 +165,22 @@ impl Negotiator {
             };
             actor.feed(Input::Answered(key, answer), ctx);
         });
+    }
+
+    fn consult(
+        &self,
+        counsel: Counsel,
+        then: impl FnOnce(Result<Value, String>) -> Input + 'static,
+        ctx: &mut Context<Self>,
+    ) {
+        let asked = self.args.advisor.as_ref().map(|advisor| advisor.send(Consult(counsel)));
+        let answer = async move {
+            match asked {
+                Some(answer) => answer.await.unwrap_or_else(|_| Err("the advisor does not answer".into())),
+                None => Err("there is no advisor".into()),
+            }
+        };
+        self.spawn(ctx, answer, move |actor, answer, ctx| actor.feed(then(answer), ctx));
     }
 
     fn step(&self, key: u64, objective: Objective, timeout: Duration, ctx: &mut Context<Self>) {
@@ -151,106 +213,61 @@ fn then_with<T>(
     move |result, actor, ctx| then(actor, result, ctx)
 }
 
-/// What a request is made of.
-struct Wanted {
-    objective: Objective,
-    discovery: Duration,
-    flush: bool,
-    timeout: Duration,
-}
-
-/// Asks the peers known, or else looks for some.
-async fn ask(asa: &Asa, wanted: &Wanted, opened: &Cell<Option<Opened>>) -> Result<Negotiated, Error> {
-    let Wanted { objective, discovery, flush, .. } = wanted;
-    // What is asked for is the peer's business, and only in the request.
-    let sought = objective.clone().with_value(Value::null());
-    let known = asa.discover(&sought, Duration::ZERO, flush.then_some(Duration::ZERO)).await?;
-    let mut forget = None;
-    if !known.is_empty() {
-        match ask_first(asa, wanted, &known, opened).await {
-            // Who has restarted since may listen elsewhere, long before the old port is forgotten.
-            Err(error) if error.code == ErrorCode::SocketNegotiationRequest => forget = Some(Duration::ZERO),
-            other => return other,
-        }
-    }
-    let found = asa.discover(&sought, *discovery, forget).await?;
-    ask_first(asa, wanted, &found, opened).await
-}
-
-/// Asks the first of the peers that can be reached.
-async fn ask_first(
-    asa: &Asa,
-    wanted: &Wanted,
-    peers: &[AsaLocator],
-    opened: &Cell<Option<Opened>>,
-) -> Result<Negotiated, Error> {
-    let note = |session_id, peer| opened.set(Some(Opened { session_id, peer }));
-    let mut last = Error::from(ErrorCode::NoDiscoveryReply);
-    for peer in peers {
-        for attempt in 0..BUSY_TRIES {
-            match asa.request_negotiate_noted(&wanted.objective, peer, wanted.timeout, note).await {
-                Err(error) if error.code == ErrorCode::NoPeer => {
-                    last = error;
-                    tokio::time::sleep(BUSY_PAUSE * (1 << attempt)).await;
-                }
-                Err(error) if error.code == ErrorCode::SocketNegotiationRequest => {
-                    last = error;
-                    break;
-                }
-                other => return other,
-            }
-        }
-    }
-    Err(last)
-}
-
 /// A copy's value, and where it says it comes from.
 fn source(copy: Flooded) -> (Option<String>, Objective) {
     (copy.locator.map(|locator| locator.locator.to_string()), copy.objective)
 }
 
-/// A request for a listening ASA.
-struct Incoming(Result<(Session, Objective), Error>);
-
-impl Message for Incoming {
-    type Result = ();
-}
-
-impl Handler<Incoming> for Negotiator {
-    type Result = ();
-
-    fn handle(&mut self, Incoming(request): Incoming, ctx: &mut Context<Self>) {
+impl Negotiator {
+    fn incoming(&mut self, request: Result<(Session, Objective), Error>, ctx: &mut Context<Self>) {
         match request {
             Ok((session, request)) => {
                 let key = self.next_even;
                 self.next_even += 2;
-                let opened = Opened { session_id: session.session_id(), peer: session.peer() };
+                let peer = session.peer();
+                let opened = Opened { session_id: session.session_id(), peer };
                 let (session, opened) = (Some(Rc::new(session)), Rc::new(Cell::new(Some(opened))));
                 let (side, objective) = (Side::Responder, request.name.clone());
                 self.sessions.insert(key, Talk { session, opened, side, objective });
                 self.began(key, &request);
-                self.listen(Duration::ZERO, ctx);
-                self.feed(Input::Requested(key, request), ctx);
+                self.await_request(Duration::ZERO, ctx);
+                self.feed(Input::Requested(key, request, peer.map(|peer| peer.ip())), ctx);
             }
             Err(error) => {
-                tracing::warn!(asa = self.instance, %error, "cannot listen");
-                self.listen(LISTEN_PAUSE, ctx);
+                tracing::warn!(asa = self.args.instance, %error, "cannot listen");
+                self.await_request(LISTEN_PAUSE, ctx);
             }
         }
     }
-}
 
-impl Negotiator {
-    fn listen(&self, after: Duration, ctx: &mut Context<Self>) {
-        let Some(objective) = self.listens.clone() else { return };
-        let asa = self.asa.clone();
+    fn listen(&mut self, begins: bool, ctx: &mut Context<Self>) {
+        let Some(objective) = self.args.listens.clone() else { return };
+        self.listening += 1;
+        if begins {
+            return self.await_request(Duration::ZERO, ctx);
+        }
+        let asa = self.args.asa.clone();
+        self.spawn(ctx, async move { asa.stop_listen_negotiate(&objective).await }, |actor, result, _| {
+            if let Err(error) = result {
+                tracing::debug!(asa = actor.args.instance, %error, "cannot stop listening");
+            }
+        });
+    }
+
+    fn await_request(&self, after: Duration, ctx: &mut Context<Self>) {
+        let Some(objective) = self.args.listens.clone() else { return };
+        let (asa, listening) = (self.args.asa.clone(), self.listening);
         let request = async move {
             if !after.is_zero() {
                 tokio::time::sleep(after).await;
             }
             asa.listen_negotiate(&objective).await
         };
-        self.spawn(ctx, request, |actor, request, ctx| actor.handle(Incoming(request), ctx));
+        self.spawn(ctx, request, move |actor, request, ctx| {
+            if actor.listening == listening {
+                actor.incoming(request, ctx);
+            }
+        });
     }
 }
 
@@ -258,7 +275,6 @@ impl Actor for Negotiator {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        self.listen(Duration::ZERO, ctx);
         self.feed(Input::Started, ctx);
     }
 }
@@ -272,13 +288,20 @@ impl Pumped for Negotiator {
 
     fn act(&mut self, output: Output, ctx: &mut Context<Self>) {
         match output {
-            Output::Request { key, objective, discovery, flush, timeout } => {
-                self.request(key, Wanted { objective, discovery, flush, timeout }, ctx);
+            Output::Listen(begins) => self.listen(begins, ctx),
+            Output::Open(key, objective) => self.open(key, &objective),
+            Output::Discover { key, objective, timeout, flush } => {
+                let asa = self.args.asa.clone();
+                let found = async move { asa.discover(&objective, timeout, flush.then_some(Duration::ZERO)).await };
+                self.spawn(ctx, found, move |actor, found, ctx| actor.feed(Input::Discovered(key, found), ctx));
             }
+            Output::Request { key, objective, peer, timeout } => self.request(key, objective, peer, timeout, ctx),
+            Output::Consult(key, counsel) => self.consult(counsel, move |answer| Input::Advised(key, answer), ctx),
+            Output::Settle(key, counsel) => self.consult(counsel, move |answer| Input::Settled(key, answer), ctx),
             Output::Step(key, objective, timeout) => self.step(key, objective, timeout, ctx),
             Output::Wait(key, time) => {
                 if let Some(session) = self.session(key) {
-                    let instance = self.instance.clone();
+                    let instance = self.args.instance.clone();
                     self.spawn(ctx, async move { session.negotiate_wait(time).await }, move |_, result, _| {
                         if let Err(error) = result {
                             tracing::debug!(asa = instance, %error, "cannot ask the peer to wait");
@@ -288,12 +311,12 @@ impl Pumped for Negotiator {
             }
             Output::End(key, how) => self.end(key, how, ctx),
             Output::Read(objective, timeout) => {
-                let (asa, name) = (self.asa.clone(), objective.name.clone());
+                let (asa, name) = (self.args.asa.clone(), objective.name.clone());
                 let read = async move { asa.synchronize_rapidly(&objective, None, timeout, true).await };
                 self.spawn(ctx, read, move |actor, result, ctx| actor.feed(Input::Read(name, result), ctx));
             }
             Output::Look(objective) => {
-                let (asa, name) = (self.asa.clone(), objective.name.clone());
+                let (asa, name) = (self.args.asa.clone(), objective.name.clone());
                 self.spawn(ctx, async move { asa.get_flood(&objective).await }, move |actor, copies, ctx| {
                     let copies = copies.map(|copies| copies.into_iter().map(source).collect());
                     actor.feed(Input::Copies(name, copies), ctx);
@@ -302,10 +325,10 @@ impl Pumped for Negotiator {
             Output::Say(key, text) => {
                 let talk = key.and_then(|key| self.sessions.get(&key));
                 let session_id = talk.and_then(|talk| talk.opened.get()).map(|opened| opened.session_id);
-                (self.events)(Event::Said { asa: self.instance.clone(), session_id, text });
+                self.tell(Event::Said { asa: self.args.instance.clone(), session_id, text });
             }
             Output::Over { key, ending, objective, reason } => self.over(key, ending, objective.as_ref(), reason),
-            Output::Finished => (self.events)(Event::Finished { asa: self.instance.clone() }),
+            Output::Finished => self.tell(Event::Finished { asa: self.args.instance.clone() }),
         }
     }
 }
@@ -314,8 +337,8 @@ impl Negotiator {
     fn over(&mut self, key: u64, ending: Ending, objective: Option<&Objective>, reason: Option<String>) {
         let Some(Talk { opened, side, objective: name, .. }) = self.sessions.remove(&key) else { return };
         let opened = opened.get();
-        (self.events)(Event::NegotiationEnded {
-            asa: self.instance.clone(),
+        self.tell(Event::NegotiationEnded {
+            asa: self.args.instance.clone(),
             objective: name,
             session_id: opened.map(|opened| opened.session_id),
             peer: opened.and_then(|opened| opened.peer).map(|peer| peer.to_string()),
@@ -327,13 +350,31 @@ impl Negotiator {
     }
 }
 
+impl Handler<Control> for Negotiator {
+    type Result = ();
+
+    fn handle(&mut self, control: Control, ctx: &mut Context<Self>) {
+        if control == Control::Stop {
+            // Who still looks for a peer does not negotiate yet.
+            self.sessions.retain(|_, talk| talk.opened.get().is_some());
+            ctx.stop();
+        }
+        self.feed(Input::Control(control), ctx);
+    }
+}
+
 impl Handler<Stop> for Negotiator {
     type Result = ();
 
     fn handle(&mut self, _: Stop, ctx: &mut Context<Self>) {
-        // Who still looks for a peer does not negotiate yet.
-        self.sessions.retain(|_, talk| talk.opened.get().is_some());
-        self.feed(Input::Stopped, ctx);
-        ctx.stop();
+        self.handle(Control::Stop, ctx);
+    }
+}
+
+impl Handler<Busy> for Negotiator {
+    type Result = usize;
+
+    fn handle(&mut self, _: Busy, _: &mut Context<Self>) -> usize {
+        self.pump.machine().sessions()
     }
 }

@@ -1,9 +1,13 @@
 //! The parts that an ASA is assembled from; each a core that decides and an actor that moves.
 
 pub mod backoff;
+pub mod delegator;
 pub mod flooder;
 pub mod negotiator;
 pub mod peers;
+pub mod pool;
+pub mod resource;
+pub mod store;
 
 use actix::Message;
 use serde::Serialize;

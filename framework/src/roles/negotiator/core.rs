@@ -10,7 +10,7 @@ use crate::event::Ending;
 use crate::machine::{Machine, Time};
 use crate::roles::peers::Peers;
 use crate::roles::{Control, Mode};
-use grasp::{Locator, Objective, Value};
+use grasp::{ErrorCode, Locator, Objective, Value};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha12Rng;
 use std::collections::{BTreeMap, VecDeque};
@@ -179,7 +179,8 @@ impl NegotiatorCore {
         for key in keys {
             let meant = self.open.get_mut(&key).and_then(|open| open.ending.take());
             let (ending, reason) = meant.unwrap_or((Ending::Declined, Some("abandoned".into())));
-            self.conclude(now, key, ending, reason, (true, None));
+            // Nobody will learn any more whether the last word has left.
+            self.conclude(now, key, ending, reason, (true, Some(ErrorCode::NoSession)));
         }
         self.closing.clear();
     }

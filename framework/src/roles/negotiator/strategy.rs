@@ -131,7 +131,8 @@ pub struct Ended<'a> {
     pub objective: Option<&'a Objective>,
     /// Why it was declined or failed.
     pub reason: Option<&'a str>,
-    /// What GRASP reports, if it failed.
+    /// What GRASP reports, if the other side or the connection ended it; also set if the instance was stopped before this
+    /// side's last word was known to have left.
     pub code: Option<ErrorCode>,
 }
 

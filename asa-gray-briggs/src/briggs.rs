@@ -6,7 +6,7 @@ use asa_framework::class::{Agent, Class, ClassInfo, Description, Site};
 use asa_framework::manifest::{ParameterCheck, Problem};
 use asa_framework::roles::flooder::{Content, Flooder, FlooderArgs, Plan};
 use asa_framework::roles::negotiator::{
-    Act, Dialogue, Ended, Negotiator, NegotiatorArgs, NegotiatorPlan, Strategy, Turn,
+    Act, Dialogue, Ended, Negotiator, NegotiatorArgs, NegotiatorPlan, Strategy, StrategyFactory, Turn,
 };
 use futures_util::future::LocalBoxFuture;
 use grasp::{Objective, Rapid, Registration, Value};
@@ -86,34 +86,20 @@ impl Class for Briggs {
             asa.register_objective(&ex2(), Registration { rapid: Rapid::Response, ..shared.clone() }).await?;
             asa.register_objective(&ex3(), shared).await?;
 
-            let (instance, events, mode) = (site.instance().to_owned(), site.events.clone(), site.mode.clone());
             let strategy = parameters.clone();
-            let negotiator = NegotiatorArgs {
-                asa: asa.clone(),
-                instance: instance.clone(),
-                events: events.clone(),
-                mode: mode.clone(),
-                listens: Some(ex3()),
-                plan: NegotiatorPlan { step_timeout: STEP_TIMEOUT, ..NegotiatorPlan::default() },
-                strategy: Arc::new(move || Box::new(BriggsStrategy::from_parameters(&strategy))),
-            };
-            site.role("negotiator", move |_| Negotiator::new(negotiator));
+            let strategy: StrategyFactory = Arc::new(move || Box::new(BriggsStrategy::from_parameters(&strategy)));
+            let plan = NegotiatorPlan { step_timeout: STEP_TIMEOUT, ..NegotiatorPlan::default() };
+            let args = NegotiatorArgs { listens: Some(ex3()), plan, ..NegotiatorArgs::new(&asa, &site, strategy) };
+            site.role("negotiator", move |_| Negotiator::new(args));
 
-            let bank = parameters.bank;
-            let flooder = |objective, period, content: Content| FlooderArgs {
-                asa: asa.clone(),
-                instance: instance.clone(),
-                events: events.clone(),
-                mode: mode.clone(),
-                objective,
-                plan: Plan { period, serve: true },
-                content,
-            };
-            let period = Some(Duration::from_millis(parameters.flood_period_ms));
-            let time = flooder(ex1(), period, Arc::new(move |now| Value::item(&date_line(now, &bank)).ok()));
-            site.role("flooder", move |_| Flooder::new(time));
-            let fixed = flooder(ex2(), None, Arc::new(|_| Value::item(&(1, "two", 3)).ok()));
-            site.role("server", move |_| Flooder::new(fixed));
+            let (bank, period) = (parameters.bank, Duration::from_millis(parameters.flood_period_ms));
+            let time: Content = Arc::new(move |now| Value::item(&date_line(now, &bank)).ok());
+            let plan = Plan { seed: parameters.seed, ..Plan::new(Some(period), true) };
+            let args = FlooderArgs::new(&asa, &site, ex1(), plan, time);
+            site.role("flooder", move |_| Flooder::new(args));
+            let fixed: Content = Arc::new(|_| Value::item(&(1, "two", 3)).ok());
+            let args = FlooderArgs::new(&asa, &site, ex2(), Plan::new(None, true), fixed);
+            site.role("server", move |_| Flooder::new(args));
 
             let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
             Ok(Agent::new(asa).described(Description {

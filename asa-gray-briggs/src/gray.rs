@@ -6,8 +6,9 @@ use asa_framework::class::{Agent, Class, ClassInfo, Description, Site};
 use asa_framework::event::Ending;
 use asa_framework::manifest::{ParameterCheck, Problem};
 use asa_framework::roles::negotiator::{
-    Act, Dialogue, Ended, Heard, Negotiator, NegotiatorArgs, NegotiatorPlan, Strategy, Task, Turn,
+    Act, Dialogue, Ended, Heard, Negotiator, NegotiatorArgs, NegotiatorPlan, Strategy, StrategyFactory, Task, Turn,
 };
+use asa_framework::roles::peers::PeersPlan;
 use futures_util::future::LocalBoxFuture;
 use grasp::{Error, ErrorCode, Objective, Registration, Value};
 use rand::RngExt;
@@ -89,15 +90,11 @@ impl Class for Gray {
             let parameters: Parameters = site.mandate.parameters()?;
             let asa = site.register().await?;
             asa.register_objective(&ex3(), Registration { overlap: true, ..Registration::default() }).await?;
-            let args = NegotiatorArgs {
-                asa: asa.clone(),
-                instance: site.instance().to_owned(),
-                events: site.events.clone(),
-                mode: site.mode.clone(),
-                listens: None,
-                plan: NegotiatorPlan { step_timeout: STEP_TIMEOUT, ..NegotiatorPlan::default() },
-                strategy: Arc::new(move || Box::new(GrayStrategy::from_parameters(&parameters))),
-            };
+            // The customer keeps pauses and flushes of its own (GB-G-06, GB-G-07).
+            let peers = PeersPlan::BY_STRATEGY;
+            let plan = NegotiatorPlan { step_timeout: STEP_TIMEOUT, peers, ..NegotiatorPlan::default() };
+            let strategy: StrategyFactory = Arc::new(move || Box::new(GrayStrategy::from_parameters(&parameters)));
+            let args = NegotiatorArgs { plan, ..NegotiatorArgs::new(&asa, &site, strategy) };
             site.role("negotiator", move |_| Negotiator::new(args));
             Ok(Agent::new(asa).described(Description {
                 objectives: vec!["EX3".into()],

@@ -219,7 +219,9 @@ fn the_bank_tells_everything_it_does() {
         }
     }
     let objective = money(160, true);
-    let mut end = |ending, by_us, reason| dialogue.ended(Ended { ending, by_us, objective: Some(&objective), reason });
+    let mut end = |ending, by_us, reason| {
+        dialogue.ended(Ended { ending, by_us, objective: Some(&objective), reason, code: None })
+    };
     all.extend(end(Ending::Accepted, false, None));
     all.extend(end(Ending::Declined, true, Some("Loop count exhausted")));
     all.extend(end(Ending::Declined, false, Some("You're mean!\u{1b}[1m")));

@@ -15,6 +15,7 @@ fn gray(text: &str) -> GrayStrategy {
 /// A task in one word.
 fn word(task: &Task) -> String {
     match task {
+        Task::Ask(_) => "ask".into(),
         Task::Idle => "idle".into(),
         Task::Pause(time) => format!("pause {}", time.as_millis()),
         Task::Read { objective, .. } => format!("read {}", objective.name),
@@ -44,7 +45,7 @@ fn fixed(amount: i64) -> (Objective, Box<dyn Dialogue>) {
 }
 
 fn ended(ending: Ending, by_us: bool, objective: Option<&Objective>) -> Ended<'_> {
-    Ended { ending, by_us, objective, reason: (ending != Ending::Accepted).then_some("why") }
+    Ended { ending, by_us, objective, reason: (ending != Ending::Accepted).then_some("why"), code: None }
 }
 
 /// GB-G-01: a pause, then EX1, EX2, Nonsense, EX2, EX1 are read.

@@ -2,7 +2,7 @@
 
 use crate::event::Events;
 use crate::manifest::{self, Problem, is_met};
-use crate::roles::{Control, Mode, Outstanding, Role};
+use crate::roles::{Activity, Control, Outstanding, Role};
 use actix::Recipient;
 use futures_util::future::LocalBoxFuture;
 use grasp::{Asa, Grasp};
@@ -117,7 +117,7 @@ pub struct Site {
     /// Takes what it has to tell.
     pub events: Events,
     /// Whether it is to work now; roles begin so and follow it.
-    pub mode: Mode,
+    pub activity: Activity,
     /// For everything random in the instance.
     pub seed: [u8; 32],
     /// Lets one incarnation at a time use the instance's store.

@@ -7,7 +7,7 @@ use asa_framework::event::{Ending, Event, Events};
 use asa_framework::manifest::{Manifest, Problem, Sources};
 use asa_framework::roles::flooder::{Content, Flooder, FlooderArgs, Plan};
 use asa_framework::roles::negotiator::{
-    Act, Dialogue, Ended, Negotiator, NegotiatorArgs, NegotiatorPlan, Strategy, Task, Turn,
+    Act, Dialogue, Ended, Negotiator, NegotiatorArgs, Strategy, StrategyFactory, Task, Turn,
 };
 use futures_util::future::LocalBoxFuture;
 use grasp::net::memory::{Conditions, Fabric, FabricLink};
@@ -93,21 +93,13 @@ impl Class for Shop {
             // No overlap: a second shop on the node must fail.
             asa.register_objective(&told(), Registration::default()).await?;
             asa.register_objective(&sold(), Registration::default()).await?;
-            let (instance, events, mode) = (site.instance().to_owned(), site.events.clone(), site.mode.clone());
-            let negotiator = NegotiatorArgs {
-                asa: asa.clone(),
-                instance: instance.clone(),
-                events: events.clone(),
-                mode: mode.clone(),
-                listens: (!buys).then(sold),
-                plan: NegotiatorPlan::default(),
-                strategy: Arc::new(move || Box::new(Keeper { buys })),
-            };
-            site.role("negotiator", move |_| Negotiator::new(negotiator));
-            let plan = Plan { period: Some(Duration::from_secs(10)), serve: true };
+            let strategy: StrategyFactory = Arc::new(move || Box::new(Keeper { buys }));
+            let args = NegotiatorArgs { listens: (!buys).then(sold), ..NegotiatorArgs::new(&asa, &site, strategy) };
+            site.role("negotiator", move |_| Negotiator::new(args));
+            let plan = Plan::new(Some(Duration::from_secs(10)), true);
             let content: Content = Arc::new(|_| Value::item("news").ok());
-            let flooder = FlooderArgs { asa: asa.clone(), instance, events, mode, objective: told(), plan, content };
-            site.role("flooder", move |_| Flooder::new(flooder));
+            let args = FlooderArgs::new(&asa, &site, told(), plan, content);
+            site.role("flooder", move |_| Flooder::new(args));
             Ok(Agent::new(asa))
         })
     }

@@ -3,11 +3,14 @@
 
 use asa_framework::event::Ending;
 use asa_framework::machine::{Machine, Time};
+use asa_framework::roles::Control;
 use asa_framework::roles::flooder::{FlooderCore, Input as FlooderInput, Output as FlooderOutput, Plan};
 use asa_framework::roles::negotiator::{
     Act, Dialogue, Ended, Failure, Heard, Input, NegotiatorCore, NegotiatorPlan, Output, Proposal, Strategy, Task, Turn,
 };
-use grasp::{Error, ErrorCode, Objective, Value};
+use asa_framework::roles::peers::PeersPlan;
+use grasp::wire::{Locator, Transport};
+use grasp::{AsaLocator, Error, ErrorCode, Objective, Value};
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -98,7 +101,13 @@ struct Bench {
 }
 
 fn plan() -> NegotiatorPlan {
-    NegotiatorPlan { request_timeout: secs(60), step_timeout: secs(1), sessions: 2 }
+    NegotiatorPlan {
+        request_timeout: secs(60),
+        step_timeout: secs(1),
+        sessions: 2,
+        peers: PeersPlan::BY_STRATEGY,
+        ..NegotiatorPlan::default()
+    }
 }
 
 /// A core whose dialogues act so, with tasks made by `tasks` from a dialogue.
@@ -122,14 +131,35 @@ impl Bench {
 
     /// Starts, and returns what comes after the introduction.
     fn started(&mut self) -> Vec<Output> {
-        let mut outputs = self.handle(START, Input::Started { active: true });
-        assert_eq!(outputs.remove(0), Output::Say(None, "hello".into()));
+        let mut outputs = self.handle(START, Input::Started);
+        assert_eq!(outputs.drain(..2).collect::<Vec<_>>(), [Output::Listen(true), Output::Say(None, "hello".into())]);
         outputs
+    }
+
+    /// Starts, and lets the first request go to a peer.
+    fn asking(&mut self) {
+        self.started();
+        let request = Output::Request { key: 1, objective: objective(100), peer: peer(1), timeout: secs(60) };
+        assert_eq!(self.discovered(1, vec![peer(1)]), [request]);
+    }
+
+    fn discovered(&mut self, key: u64, found: Vec<AsaLocator>) -> Vec<Output> {
+        self.handle(START, Input::Discovered(key, Ok(found)))
     }
 
     fn answered(&mut self, key: u64, answer: Result<Proposal, Failure>) -> Vec<Output> {
         self.handle(START, Input::Answered(key, answer))
     }
+}
+
+fn peer(number: u16) -> AsaLocator {
+    let address = "fe80::1".parse().unwrap();
+    AsaLocator::known(Locator::Ipv6 { address, transport: Transport::Tcp, port: number }, 1)
+}
+
+fn discover(key: u64, timeout: u64, flush: bool) -> Output {
+    let objective = objective(100).with_value(Value::null());
+    Output::Discover { key, objective, timeout: secs(timeout), flush }
 }
 
 fn say(key: u64, text: &str) -> Output {
@@ -151,9 +181,9 @@ fn declined(text: &str) -> Error {
 #[test]
 fn a_dialogue_takes_turns_in_order() {
     let mut bench = bench(vec![Act::Propose(objective(90)), Act::Accept], |dialogue| vec![negotiate(dialogue())]);
-    let request =
-        Output::Request { key: 1, objective: objective(100), discovery: secs(1), flush: true, timeout: secs(60) };
-    assert_eq!(bench.started(), [request, say(1, "begins")]);
+    assert_eq!(bench.started(), [Output::Open(1, objective(100)), say(1, "begins"), discover(1, 0, true)]);
+    let request = Output::Request { key: 1, objective: objective(100), peer: peer(1), timeout: secs(60) };
+    assert_eq!(bench.discovered(1, vec![peer(1)]), [request]);
     assert_eq!(bench.core.sessions(), 1);
     let outputs = bench.answered(1, Ok(Proposal::Offered(objective(50))));
     assert_eq!(outputs, [say(1, "proposed 50"), Output::Step(1, objective(90), secs(1))]);
@@ -173,11 +203,11 @@ fn the_peer_may_accept_decline_or_disappear() {
     for (answer, ending, reason) in [
         (Ok(Proposal::Accepted(objective(100))), Ending::Accepted, None),
         (Err(Failure { error: declined("no"), open: false }), Ending::Declined, Some("no")),
-        (failure(ErrorCode::NoPeer, false), Ending::Failed, Some("No negotiation peer (#23)")),
+        (failure(ErrorCode::InvalidEnd, false), Ending::Failed, Some("Invalid end message (#26)")),
         (failure(ErrorCode::NoNegotiationReply, false), Ending::Failed, Some("No reply to negotiation step (#27)")),
     ] {
         let mut bench = bench(vec![], |dialogue| vec![negotiate(dialogue())]);
-        bench.started();
+        bench.asking();
         let outputs = bench.answered(1, answer);
         assert_eq!(outputs[1..], [over(1, ending, 100, reason)]);
         assert_eq!(bench.core.sessions(), 0);
@@ -189,7 +219,7 @@ fn a_wait_resumes_after_its_pause_and_not_before() {
     let wait = Act::Wait { announce: secs(15), pause: secs(10) };
     let mut bench = bench(vec![wait.clone(), wait, Act::Propose(objective(60))], |_| vec![]);
     bench.started();
-    let outputs = bench.handle(START, Input::Requested(2, objective(100)));
+    let outputs = bench.handle(START, Input::Requested(2, objective(100), None));
     assert_eq!(outputs, [say(2, "begins"), say(2, "proposed 100"), Output::Wait(2, secs(15))]);
     assert_eq!(bench.core.deadline(), Some(START + secs(10)));
     bench.core.wake(START + secs(9));
@@ -208,7 +238,7 @@ fn a_wait_resumes_after_its_pause_and_not_before() {
 fn a_session_that_ends_during_a_wait_is_not_resumed() {
     let mut bench = bench(vec![Act::Wait { announce: secs(15), pause: secs(10) }], |_| vec![]);
     bench.started();
-    bench.handle(START, Input::Requested(2, objective(100)));
+    bench.handle(START, Input::Requested(2, objective(100), None));
     bench.answered(2, Err(Failure { error: declined("gone"), open: false }));
     assert_eq!((bench.core.deadline(), bench.core.sessions()), (None, 0));
 }
@@ -217,7 +247,7 @@ fn a_session_that_ends_during_a_wait_is_not_resumed() {
 fn an_exhausted_loop_count_is_declined_and_the_unsent_proposal_forgotten() {
     let mut bench = bench(vec![Act::Propose(objective(50))], |_| vec![]);
     bench.started();
-    bench.handle(START, Input::Requested(2, objective(100)));
+    bench.handle(START, Input::Requested(2, objective(100), None));
     let outputs = bench.answered(2, failure(ErrorCode::LoopExhausted, true));
     assert_eq!(outputs, [Output::End(2, Err("Loop count exhausted".into()))]);
     let outputs = bench.handle(START, Input::Closed(2, Ok(())));
@@ -228,7 +258,7 @@ fn an_exhausted_loop_count_is_declined_and_the_unsent_proposal_forgotten() {
 fn a_proposal_that_grasp_refuses_is_declined() {
     let mut bench = bench(vec![Act::Propose(objective(50))], |_| vec![]);
     bench.started();
-    bench.handle(START, Input::Requested(2, objective(100)));
+    bench.handle(START, Input::Requested(2, objective(100), None));
     let error = Error::new(ErrorCode::Unspecified, "too long");
     let outputs = bench.answered(2, Err(Failure { error, open: true }));
     assert_eq!(outputs, [Output::End(2, Err("Unspecified error (#3): too long".into()))]);
@@ -238,7 +268,8 @@ fn a_proposal_that_grasp_refuses_is_declined() {
 fn a_fruitless_discovery_is_no_negotiation() {
     let mut bench = bench(vec![], |dialogue| vec![negotiate(dialogue()), Task::Finish]);
     bench.started();
-    let outputs = bench.answered(1, failure(ErrorCode::NoDiscoveryReply, false));
+    assert_eq!(bench.discovered(1, vec![]), [discover(1, 1, false)]);
+    let outputs = bench.discovered(1, vec![]);
     let said = "Failed by us false: None No reply to discovery (#17)";
     assert_eq!(outputs, [Output::Say(None, said.into()), Output::Finished]);
 }
@@ -248,14 +279,14 @@ fn more_sessions_than_allowed_are_declined_and_forgotten() {
     let wait = || Act::Wait { announce: secs(15), pause: secs(10) };
     let mut bench = bench(vec![wait(), wait(), Act::Accept], |_| vec![]);
     bench.started();
-    bench.handle(START, Input::Requested(2, objective(1)));
-    bench.handle(START, Input::Requested(4, objective(2)));
-    let outputs = bench.handle(START, Input::Requested(6, objective(3)));
+    bench.handle(START, Input::Requested(2, objective(1), None));
+    bench.handle(START, Input::Requested(4, objective(2), None));
+    let outputs = bench.handle(START, Input::Requested(6, objective(3), None));
     assert_eq!(outputs, [Output::End(6, Err("too many sessions".into()))]);
     let outputs = bench.handle(START, Input::Closed(6, Ok(())));
     assert_eq!(outputs, [over(6, Ending::Declined, 3, Some("too many sessions"))]);
-    bench.answered(2, failure(ErrorCode::NoPeer, false));
-    let outputs = bench.handle(START, Input::Requested(8, objective(4)));
+    bench.answered(2, failure(ErrorCode::NoNegotiationReply, false));
+    let outputs = bench.handle(START, Input::Requested(8, objective(4), None));
     assert_eq!(outputs.last(), Some(&Output::End(8, Ok(()))), "there is room again");
 }
 
@@ -266,7 +297,7 @@ fn a_last_word_that_cannot_be_said_tells_why() {
     {
         let mut bench = bench(vec![Act::Accept], |_| vec![]);
         bench.started();
-        bench.handle(START, Input::Requested(2, objective(100)));
+        bench.handle(START, Input::Requested(2, objective(100), None));
         let outputs = bench.handle(START, Input::Closed(2, Err(error)));
         assert_eq!(outputs[1..], [over(2, ending, 100, Some(reason))]);
     }
@@ -301,10 +332,10 @@ fn tasks_follow_one_another() {
 fn a_stop_ends_every_session_and_starts_nothing() {
     let wait = Act::Wait { announce: secs(15), pause: secs(10) };
     let mut bench = bench(vec![wait, Act::Accept], |dialogue| vec![negotiate(dialogue()), Task::Finish]);
-    bench.started();
-    bench.handle(START, Input::Requested(2, objective(50)));
+    bench.asking();
+    bench.handle(START, Input::Requested(2, objective(50), None));
     bench.answered(1, Ok(Proposal::Offered(objective(80))));
-    let outputs = bench.handle(START, Input::Stopped);
+    let outputs = bench.handle(START, Input::Control(Control::Stop));
     let ends: Vec<_> = outputs.into_iter().filter(|output| !matches!(output, Output::Say(..))).collect();
     let expected = [over(1, Ending::Accepted, 80, None), over(2, Ending::Declined, 50, Some("abandoned"))];
     assert_eq!(ends, expected);
@@ -321,8 +352,8 @@ fn what_comes_after_the_end_is_ignored() {
 }
 
 fn flooder(period: Option<u64>, serve: bool) -> FlooderCore {
-    let mut core = FlooderCore::new(Plan { period: period.map(secs), serve });
-    core.handle(START, FlooderInput::Started { active: true });
+    let mut core = FlooderCore::new(Plan::new(period.map(secs), serve));
+    core.handle(START, FlooderInput::Started);
     core
 }
 
@@ -339,21 +370,36 @@ fn floods_repeat_and_live_for_three_and_a_half_periods() {
     assert_eq!(core.deadline(), Some(START + secs(120)));
 }
 
+/// ASA-R-03: pauses after failures grow up to the period, and a success starts them anew.
 #[test]
-fn a_failed_flood_is_tried_again_after_doubling_pauses_up_to_the_period() {
+fn a_failed_flood_is_tried_again_after_growing_pauses_up_to_the_period() {
     let mut core = flooder(Some(60), false);
     let mut now = START;
-    for pause in [4, 8, 16, 32, 60, 60] {
+    for bound in [4, 8, 16, 32, 60, 60] {
         assert_eq!(drain(&mut core), [FlooderOutput::Flood(210_000)]);
         core.handle(now, FlooderInput::Sent { ok: false });
-        assert_eq!(core.deadline(), Some(now + secs(pause)));
-        now = now + secs(pause);
+        let pause = core.deadline().unwrap().since(now);
+        assert!(pause > secs(bound) / 2 - secs(1) && pause <= secs(bound), "{pause:?} of {bound} s");
+        now = now + pause;
         core.wake(now);
     }
     core.handle(now, FlooderInput::Sent { ok: true });
     assert_eq!(core.deadline(), Some(now + secs(60)));
     core.handle(now, FlooderInput::Sent { ok: false });
-    assert_eq!(core.deadline(), Some(now + secs(4)), "a success starts the doubling anew");
+    assert!(core.deadline().unwrap() <= now + secs(4), "a success starts the doubling anew");
+}
+
+/// ASA-L-08: nothing is flooded while deactivated, also after a flood that fails late; activation floods at once.
+#[test]
+fn a_deactivated_flooder_is_silent() {
+    let mut core = flooder(Some(60), true);
+    drain(&mut core);
+    core.handle(START, FlooderInput::Control(Control::Deactivate));
+    core.handle(START, FlooderInput::Sent { ok: false });
+    assert_eq!((core.deadline(), drain(&mut core)), (None, vec![]));
+    core.handle(START + secs(5), FlooderInput::Control(Control::Activate));
+    assert_eq!(drain(&mut core), [FlooderOutput::Serve, FlooderOutput::Flood(210_000)]);
+    assert_eq!(core.deadline(), Some(START + secs(65)));
 }
 
 #[test]
@@ -362,5 +408,5 @@ fn a_plan_without_a_period_only_serves() {
     assert_eq!((drain(&mut core), core.deadline()), (vec![FlooderOutput::Serve], None));
     let mut core = flooder(None, false);
     assert_eq!((drain(&mut core), core.deadline()), (vec![], None));
-    assert_eq!(Plan { period: Some(secs(100_000_000)), serve: true }.ttl(), u32::MAX);
+    assert_eq!(Plan::new(Some(secs(100_000_000)), true).ttl(), u32::MAX);
 }

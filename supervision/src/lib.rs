@@ -62,17 +62,32 @@ pub fn answer() {
     strike();
 }
 
-/// Makes an actor that is [`Fresh`] a [`Child`].
+/// Makes an actor that is [`Fresh`] a [`Child`]: `child!(Clerk)`, or `child!(<R: Resource> Pool<R>)`.
 #[macro_export]
 macro_rules! child {
-    ($(<$($generic:ident $(: $bound:path)?),+>)? $actor:ty) => {
-        impl $(<$($generic $(: $bound)?),+>)? ::actix::Supervised for $actor {
+    (<$($generic:ident $(: $bound:path)?),+> $actor:ty) => {
+        impl<$($generic $(: $bound)?),+> ::actix::Supervised for $actor {
             fn restarting(&mut self, _: &mut ::actix::Context<Self>) {
                 *self = $crate::Fresh::fresh(self);
             }
         }
 
-        impl $(<$($generic $(: $bound)?),+>)? ::actix::Handler<$crate::Probe> for $actor {
+        impl<$($generic $(: $bound)?),+> ::actix::Handler<$crate::Probe> for $actor {
+            type Result = ();
+
+            fn handle(&mut self, _: $crate::Probe, _: &mut ::actix::Context<Self>) {
+                $crate::answer();
+            }
+        }
+    };
+    ($actor:ty) => {
+        impl ::actix::Supervised for $actor {
+            fn restarting(&mut self, _: &mut ::actix::Context<Self>) {
+                *self = $crate::Fresh::fresh(self);
+            }
+        }
+
+        impl ::actix::Handler<$crate::Probe> for $actor {
             type Result = ();
 
             fn handle(&mut self, _: $crate::Probe, _: &mut ::actix::Context<Self>) {

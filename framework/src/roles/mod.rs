@@ -1,9 +1,16 @@
 //! The parts that an ASA is assembled from; each a core that decides and an actor that moves.
 
+pub mod backoff;
+pub mod delegator;
 pub mod flooder;
 pub mod negotiator;
+pub mod peers;
+pub mod pool;
+pub mod resource;
+pub mod store;
 
 use actix::{Handler, Message};
+use serde::Serialize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use supervision::Child;
@@ -14,7 +21,8 @@ pub trait Role: Child + Handler<Control> + Handler<Outstanding> {}
 impl<A: Child + Handler<Control> + Handler<Outstanding>> Role for A {}
 
 /// What a role is told (RFC 9222 section 7.3).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Message)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Message)]
+#[serde(rename_all = "snake_case")]
 #[rtype(result = "()")]
 pub enum Control {
     /// Take up new work.
@@ -39,11 +47,28 @@ pub struct Load {
     pub promises: usize,
 }
 
-/// Whether an instance is to work now; shared by its roles, so that one that is restarted begins as the others are.
-#[derive(Debug, Clone, Default)]
-pub struct Mode(Arc<AtomicBool>);
+/// Whether a role works.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// It does.
+    #[default]
+    Active,
+    /// It waits to be activated.
+    Inactive,
+}
 
-impl Mode {
+/// Whether an instance is to work now; shared by its roles, so that one that is restarted begins as the others are.
+#[derive(Debug, Clone)]
+pub struct Activity(Arc<AtomicBool>);
+
+impl Default for Activity {
+    fn default() -> Self {
+        Self::new(true)
+    }
+}
+
+impl Activity {
     /// Begins active or not.
     #[must_use]
     pub fn new(active: bool) -> Self {
@@ -54,6 +79,12 @@ impl Mode {
     #[must_use]
     pub fn is_active(&self) -> bool {
         self.0.load(Ordering::Acquire)
+    }
+
+    /// In what mode a role begins.
+    #[must_use]
+    pub fn mode(&self) -> Mode {
+        if self.is_active() { Mode::Active } else { Mode::Inactive }
     }
 
     pub(crate) fn set(&self, active: bool) {

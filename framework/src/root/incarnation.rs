@@ -3,7 +3,7 @@
 use crate::class::{Class, Description, Mandate, RoleHandle, Site};
 use crate::event::Events;
 use crate::manifest::{Restart, RestartStrategy as Named};
-use crate::roles::{Control, Load, Mode, Outstanding};
+use crate::roles::{Activity, Control, Load, Outstanding};
 use actix::{Arbiter, Recipient};
 use grasp::{Asa, Grasp};
 use std::cell::RefCell;
@@ -49,7 +49,7 @@ pub(super) struct Incarnation {
     pub(super) mandate: Arc<Mandate>,
     pub(super) registered: String,
     pub(super) description: Description,
-    pub(super) mode: Mode,
+    pub(super) activity: Activity,
     asa: Asa,
     grasp: Grasp,
     supervisor: Supervisor,
@@ -83,14 +83,14 @@ impl Kit {
         let placement = arbiter.as_ref().map_or(Placement::Here, |arbiter| Placement::Arbiter(arbiter.handle()));
         let restart = limits(&mandate.settings.restart);
         let supervisor = Supervisor::start(&mandate.instance, &self.tree, placement, restart, seed, self.boss.clone());
-        let mode = Mode::new(active);
+        let activity = Activity::new(active);
         let roles = Rc::new(RefCell::new(Vec::new()));
         let registered = if number == 1 { mandate.instance.clone() } else { format!("{}#{number}", mandate.instance) };
         let site = Site {
             grasp: self.grasp.clone(),
             mandate: mandate.clone(),
             events: self.events.clone(),
-            mode: mode.clone(),
+            activity: activity.clone(),
             seed,
             store,
             registered: registered.clone(),
@@ -107,7 +107,7 @@ impl Kit {
                     mandate,
                     registered,
                     description,
-                    mode,
+                    activity,
                     asa,
                     grasp,
                     supervisor,
@@ -129,7 +129,7 @@ impl Kit {
 impl Incarnation {
     /// Sets it up or down; roles that are being restarted learn of it when they begin.
     pub(super) fn set_active(&self, active: bool) {
-        self.mode.set(active);
+        self.activity.set(active);
         let control = if active { Control::Activate } else { Control::Deactivate };
         // Dependants are set down first and set up last.
         let tell = |role: &RoleHandle| role.control.do_send(control);

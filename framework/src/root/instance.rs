@@ -88,7 +88,7 @@ impl Root {
         let (seed, kit) = (self.seed(), self.kit(ctx));
         let Some(instance) = self.instances.get_mut(name) else { return };
         let Some(old) = instance.current.take() else { return };
-        let active = old.mode.is_active();
+        let active = old.activity.is_active();
         let (class, phase) = (old.class, instance.phase);
         let blueprint = instance.blueprint(class, active, seed);
         if blocked {

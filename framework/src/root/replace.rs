@@ -52,7 +52,7 @@ impl Root {
                 instance.operation = None;
                 return Err(Failure::new(FailureCode::Refused, message));
             };
-            let (from, active) = (old.class.version().to_owned(), old.mode.is_active());
+            let (from, active) = (old.class.version().to_owned(), old.activity.is_active());
             let mut blueprint = instance.blueprint(class, active, seed);
             blueprint.mandate = mandate;
             Ok((from, blueprint))

@@ -1,9 +1,10 @@
 //! The shell: reads the wall clock for the value, and calls GRASP.
 
 use super::core::{FlooderCore, Input, Output, Plan};
+use crate::class::Site;
 use crate::event::{Event, Events};
 use crate::machine::{Clock, Pump, Pumped};
-use crate::roles::{Control, Load, Mode, Outstanding};
+use crate::roles::{Activity, Control, Load, Outstanding};
 use actix::prelude::*;
 use grasp::{Asa, Objective, Value};
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use supervision::{Fresh, child};
 /// Makes the value at a point in wall-clock time; `None` leaves it as it was.
 pub type Content = Arc<dyn Fn(SystemTime) -> Option<Value> + Send + Sync>;
 
-/// What a flooder is made from.
+/// What a flooder is made of, in every life anew.
 #[derive(Clone)]
 pub struct FlooderArgs {
     /// The ASA; the objective must be registered already.
@@ -22,14 +23,23 @@ pub struct FlooderArgs {
     pub instance: String,
     /// Takes what it has to tell.
     pub events: Events,
-    /// Whether to flood now.
-    pub mode: Mode,
-    /// What to make known.
+    /// What is made known.
     pub objective: Objective,
+    /// Whether to flood now.
+    pub activity: Activity,
     /// When.
     pub plan: Plan,
-    /// Its value.
+    /// Makes the value.
     pub content: Content,
+}
+
+impl FlooderArgs {
+    /// Makes the objective's value known as planned, from the actor's start to its end.
+    #[must_use]
+    pub fn new(asa: &Asa, site: &Site, objective: Objective, plan: Plan, content: Content) -> Self {
+        let (asa, instance, events) = (asa.clone(), site.instance().to_owned(), site.events.clone());
+        Self { asa, instance, events, objective, activity: site.activity.clone(), plan, content }
+    }
 }
 
 /// The actor.
@@ -40,12 +50,18 @@ pub struct Flooder {
 }
 
 impl Flooder {
-    /// Makes the objective's value known as planned, from the actor's start to its end.
+    /// A flooder that begins when it is started.
     #[must_use]
     pub fn new(args: FlooderArgs) -> Self {
         let core = format!("flooder-{}", args.objective.name);
-        let pump = Pump::new(FlooderCore::new(args.plan), Clock::of_the_runtime(), None, &args.instance, core);
-        Self { pump, objective: args.objective.clone(), args }
+        let pump = Pump::new(
+            FlooderCore::new(Plan { mode: args.activity.mode(), ..args.plan }),
+            Clock::of_the_runtime(),
+            None,
+            &args.instance,
+            core,
+        );
+        Self { objective: args.objective.clone(), args, pump }
     }
 
     fn refreshed(&mut self) -> Objective {
@@ -56,11 +72,19 @@ impl Flooder {
     }
 }
 
+impl Fresh for Flooder {
+    fn fresh(&self) -> Self {
+        Self::new(self.args.clone())
+    }
+}
+
+child!(Flooder);
+
 impl Actor for Flooder {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        self.feed(Input::Started { active: self.args.mode.is_active() }, ctx);
+        self.feed(Input::Started, ctx);
     }
 }
 
@@ -98,19 +122,11 @@ impl Pumped for Flooder {
     }
 }
 
-impl Fresh for Flooder {
-    fn fresh(&self) -> Self {
-        Self::new(self.args.clone())
-    }
-}
-
-child!(Flooder);
-
 impl Handler<Control> for Flooder {
     type Result = ();
 
     fn handle(&mut self, control: Control, ctx: &mut Context<Self>) {
-        self.feed(if control == Control::Activate { Input::Activated } else { Input::Deactivated }, ctx);
+        self.feed(Input::Control(control), ctx);
     }
 }
 

@@ -1,6 +1,10 @@
 //! When to flood.
 
 use crate::machine::{Machine, Time};
+use crate::roles::backoff::{Backoff, BackoffPlan};
+use crate::roles::{Control, Mode};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha12Rng;
 use serde::Serialize;
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -12,9 +16,19 @@ pub struct Plan {
     pub period: Option<Duration>,
     /// Also serve those who ask (RFC 8990 §2.5.6.2).
     pub serve: bool,
+    /// Whether it works from the start on.
+    pub mode: Mode,
+    /// Where the choice of pauses after failures starts.
+    pub seed: u64,
 }
 
 impl Plan {
+    /// Floods at once and then every `period`, if there is one; serves those who ask, if `serve`.
+    #[must_use]
+    pub fn new(period: Option<Duration>, serve: bool) -> Self {
+        Self { period, serve, mode: Mode::Active, seed: 0 }
+    }
+
     /// Lifetime of a flooded copy in milliseconds: three and a half periods, so that it outlives lost repetitions.
     #[must_use]
     pub fn ttl(&self) -> u32 {
@@ -28,14 +42,9 @@ impl Plan {
 #[serde(rename_all = "snake_case")]
 pub enum Input {
     /// Everything is registered.
-    Started {
-        /// Whether to flood now.
-        active: bool,
-    },
-    /// Flood from now on.
-    Activated,
-    /// Flood no more; who asks is still answered.
-    Deactivated,
+    Started,
+    /// The life cycle of the instance goes on.
+    Control(Control),
     /// The last flood has been sent, or could not be.
     Sent {
         /// Whether it was sent.
@@ -53,7 +62,7 @@ pub enum Output {
     Flood(u32),
 }
 
-/// Pause before a flood that failed is tried again; it doubles up to the period.
+/// The longest pause before a flood that failed is tried again; it doubles up to the period.
 const RETRY: Duration = Duration::from_secs(4);
 
 /// The core.
@@ -61,7 +70,9 @@ const RETRY: Duration = Duration::from_secs(4);
 pub struct FlooderCore {
     plan: Plan,
     next: Option<Time>,
-    failures: u32,
+    backoff: Backoff,
+    random: ChaCha12Rng,
+    active: bool,
     outputs: VecDeque<Output>,
 }
 
@@ -69,7 +80,16 @@ impl FlooderCore {
     /// A core that waits for [`Input::Started`].
     #[must_use]
     pub fn new(plan: Plan) -> Self {
-        Self { plan, next: None, failures: 0, outputs: VecDeque::new() }
+        let (random, active) = (ChaCha12Rng::seed_from_u64(plan.seed), plan.mode == Mode::Active);
+        Self { plan, next: None, backoff: Backoff::default(), random, active, outputs: VecDeque::new() }
+    }
+
+    fn begin(&mut self, now: Time) {
+        if self.plan.period.is_some() {
+            self.flood(now);
+        } else if self.plan.serve {
+            self.outputs.push_back(Output::Serve);
+        }
     }
 
     fn flood(&mut self, now: Time) {
@@ -88,18 +108,21 @@ impl Machine for FlooderCore {
 
     fn handle(&mut self, now: Time, input: Input) {
         match input {
-            Input::Started { active: true } | Input::Activated if self.plan.period.is_some() => self.flood(now),
-            Input::Started { .. } | Input::Activated if self.plan.serve => self.outputs.push_back(Output::Serve),
-            Input::Started { .. } | Input::Activated => {}
-            Input::Deactivated => self.next = None,
-            Input::Sent { ok: true } => self.failures = 0,
-            Input::Sent { ok: false } if self.next.is_none() => {}
-            Input::Sent { ok: false } => {
-                let period = self.plan.period.unwrap_or(RETRY);
-                let pause = RETRY.saturating_mul(1 << self.failures.min(16)).min(period);
-                self.failures += 1;
+            Input::Started if self.active => self.begin(now),
+            Input::Control(Control::Activate) if !self.active => {
+                self.active = true;
+                self.begin(now);
+            }
+            // The value stays there for those who ask.
+            Input::Control(Control::Deactivate | Control::Stop) => (self.active, self.next) = (false, None),
+            Input::Started | Input::Control(Control::Activate) => {}
+            Input::Sent { ok: true } => self.backoff.succeeded(),
+            Input::Sent { ok: false } if self.active => {
+                let plan = BackoffPlan { first: RETRY, cap: self.plan.period.unwrap_or(RETRY) };
+                let pause = self.backoff.failed(now, &plan, self.random.random());
                 self.next = Some(now + pause);
             }
+            Input::Sent { ok: false } => {}
         }
     }
 

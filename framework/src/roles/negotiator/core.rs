@@ -1,151 +1,27 @@
 //! Runs the dialogues: whose turn it is, which pauses are due, what counts as a failure.
 
-use super::strategy::{Act, Dialogue, Ended, Heard, Strategy, Task, Turn};
+mod turns;
+
+use super::open::Open;
+use super::plan::{Counsel, Input, NegotiatorPlan, Output};
+use super::seek::{Move, Seek};
+use super::strategy::{Dialogue, Heard, Strategy, Task};
 use crate::event::Ending;
 use crate::machine::{Machine, Time};
-use grasp::{Error, ErrorCode, Objective};
-use serde::Serialize;
+use crate::roles::peers::Peers;
+use crate::roles::{Control, Mode};
+use grasp::{ErrorCode, Locator, Objective, Value};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha12Rng;
 use std::collections::{BTreeMap, VecDeque};
-use std::time::Duration;
+use std::net::IpAddr;
 
-/// Time limits and bounds of a negotiator.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NegotiatorPlan {
-    /// Time limit for the answer to a request.
-    pub request_timeout: Duration,
-    /// Time limit for the answer to a counter-proposal.
-    pub step_timeout: Duration,
-    /// Sessions at once; further requests are declined.
-    pub sessions: usize,
-}
-
-impl Default for NegotiatorPlan {
-    fn default() -> Self {
-        Self { request_timeout: Duration::from_secs(60), step_timeout: Duration::from_secs(60), sessions: 20_000 }
-    }
-}
-
-/// What the peer did.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Proposal {
-    /// It proposed.
-    Offered(Objective),
-    /// It accepted.
-    Accepted(Objective),
-}
-
-/// Why there is no proposal.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub struct Failure {
-    /// What GRASP reports.
-    pub error: Error,
-    /// Whether the session is still open and it is this side's turn.
-    pub open: bool,
-}
-
-/// What the core hears; sessions are numbered by the actor and the core together.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Input {
-    /// Everything is registered.
-    Started {
-        /// Whether to work now.
-        active: bool,
-    },
-    /// Take up new work.
-    Activated,
-    /// Take no new work; what is open runs to its end.
-    Deactivated,
-    /// The instance ends; what is open is over.
-    Stopped,
-    /// A peer asks.
-    Requested(u64, Objective),
-    /// A peer has answered a request or a step.
-    Answered(u64, Result<Proposal, Failure>),
-    /// The last message of a session has been sent, or not.
-    Closed(u64, Result<(), Error>),
-    /// A value was read, or not.
-    Read(String, Result<Objective, Error>),
-    /// The flooded copies of a name.
-    Copies(String, Result<Vec<(Option<String>, Objective)>, Error>),
-}
-
-/// What the core wants done.
-#[derive(Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Output {
-    /// Find a peer and send the request.
-    Request {
-        /// Number of the session.
-        key: u64,
-        /// What to ask for.
-        objective: Objective,
-        /// Time to look for a peer.
-        discovery: Duration,
-        /// Forget known peers first.
-        flush: bool,
-        /// Time limit for the answer.
-        timeout: Duration,
-    },
-    /// Send a counter-proposal.
-    Step(u64, Objective, Duration),
-    /// Ask the peer to wait.
-    Wait(u64, Duration),
-    /// End a session: accept, or decline with a reason.
-    End(u64, Result<(), String>),
-    /// Read a value.
-    Read(Objective, Duration),
-    /// Look at flooded copies.
-    Look(Objective),
-    /// Say something about a session, or in general.
-    Say(Option<u64>, String),
-    /// A negotiation is over.
-    Over {
-        /// Number of the session.
-        key: u64,
-        /// How it ended.
-        ending: Ending,
-        /// The value agreed or last proposed.
-        objective: Option<Objective>,
-        /// Why it was declined or failed.
-        reason: Option<String>,
-    },
-    /// Nothing is left to do.
-    Finished,
-}
-
-/// Stands in where there is no room for another dialogue.
-struct Full;
-
-impl Dialogue for Full {
-    fn proposed(&mut self, _: &Objective) -> Turn {
-        Turn { say: Vec::new(), act: Act::Decline("too many sessions".into()) }
-    }
-
-    fn ended(&mut self, _: Ended<'_>) -> Vec<String> {
-        Vec::new()
-    }
-}
-
-struct Open {
-    dialogue: Box<dyn Dialogue>,
-    /// The proposal that lies on the table, of either side.
-    table: Objective,
-    /// This side's proposal that is on its way: it lies on the table unless it was never sent.
-    sending: Option<Objective>,
-    /// When the pause of a wait is over.
-    resume: Option<Time>,
-    /// What this side's last word leads to, once it has left.
-    ending: Option<(Ending, Option<String>)>,
+/// A session that is over but for what it owes to the advisor.
+struct Closing {
+    /// Waits for the answer to its last question.
+    dialogue: Option<Box<dyn Dialogue>>,
+    since: Time,
     initiator: bool,
-}
-
-impl Open {
-    fn new(dialogue: Box<dyn Dialogue>, table: Objective, initiator: bool) -> Self {
-        Self { dialogue, table, sending: None, resume: None, ending: None, initiator }
-    }
 }
 
 /// The core.
@@ -153,13 +29,27 @@ pub struct NegotiatorCore {
     strategy: Box<dyn Strategy>,
     plan: NegotiatorPlan,
     open: BTreeMap<u64, Open>,
+    closing: BTreeMap<u64, Closing>,
+    /// By the name of the objective.
+    peers: BTreeMap<String, Peers>,
+    random: ChaCha12Rng,
     /// Sessions that this side opens have odd numbers.
     next_key: u64,
     pause: Option<Time>,
+    /// A negotiation whose pause after a failure is not over.
+    held: Option<(Time, Task)>,
     active: bool,
-    /// The next task waits until it may be done.
-    idle: bool,
+    /// The next task was due while it was not active.
+    suspended: bool,
     outputs: VecDeque<Output>,
+}
+
+fn host(locator: &Locator) -> Option<IpAddr> {
+    match locator {
+        Locator::Ipv6 { address, .. } => Some((*address).into()),
+        Locator::Ipv4 { address, .. } => Some((*address).into()),
+        Locator::Fqdn { .. } | Locator::Uri { .. } => None,
+    }
 }
 
 impl NegotiatorCore {
@@ -168,25 +58,29 @@ impl NegotiatorCore {
     pub fn new(strategy: Box<dyn Strategy>, plan: NegotiatorPlan) -> Self {
         Self {
             strategy,
+            random: ChaCha12Rng::seed_from_u64(plan.seed),
+            active: plan.mode == Mode::Active,
             plan,
             open: BTreeMap::new(),
+            closing: BTreeMap::new(),
+            peers: BTreeMap::new(),
             next_key: 1,
             pause: None,
-            active: false,
-            idle: false,
+            held: None,
+            suspended: false,
             outputs: VecDeque::new(),
         }
     }
 
-    /// Sessions that are open now.
+    /// Sessions that are open now, and those that are over but not settled.
     #[must_use]
     pub fn sessions(&self) -> usize {
-        self.open.len()
+        self.open.len() + self.closing.len()
     }
 
     fn next_task(&mut self, now: Time) {
         if !self.active {
-            self.idle = true;
+            self.suspended = true;
             return;
         }
         match self.strategy.task() {
@@ -194,17 +88,65 @@ impl NegotiatorCore {
             Task::Pause(time) => self.pause = Some(now + time),
             Task::Read { objective, timeout } => self.outputs.push_back(Output::Read(objective, timeout)),
             Task::Look(objective) => self.outputs.push_back(Output::Look(objective)),
-            Task::Negotiate { objective, discovery, flush, mut dialogue } => {
-                let key = self.next_key;
-                self.next_key += 2;
-                let say = dialogue.begins();
-                let table = objective.clone();
-                self.open.insert(key, Open::new(dialogue, table, true));
-                let timeout = self.plan.request_timeout;
-                self.outputs.push_back(Output::Request { key, objective, discovery, flush, timeout });
-                self.say(Some(key), say);
+            Task::Ask(question) => {
+                let counsel = Counsel { peer: None, mutual: false, question };
+                self.outputs.push_back(Output::Consult(None, counsel));
+            }
+            Task::Negotiate { objective, discovery, flush, dialogue } => {
+                let peers = self.peers_of(&objective.name);
+                let pause = peers.pause(now);
+                let task = Task::Negotiate { objective, discovery, flush, dialogue };
+                match pause {
+                    Some(until) => self.held = Some((until, task)),
+                    None => self.negotiate(now, task),
+                }
             }
             Task::Finish => self.outputs.push_back(Output::Finished),
+        }
+    }
+
+    fn peers_of(&mut self, name: &str) -> &mut Peers {
+        let plan = self.plan.peers;
+        self.peers.entry(name.to_owned()).or_insert_with(|| Peers::new(plan))
+    }
+
+    fn negotiate(&mut self, now: Time, task: Task) {
+        let Task::Negotiate { objective, discovery, flush, mut dialogue } = task else { return };
+        let peers = self.peers_of(&objective.name);
+        let (flush, anew) = (peers.flush() | flush, peers.rediscovery_due(now));
+        let (seek, first) = Seek::begin(discovery, flush, anew);
+        let say = dialogue.begins();
+        let key = self.enter(dialogue, objective, seek);
+        self.say(Some(key), say);
+        self.seek(now, key, first);
+    }
+
+    /// Opens a session of this side's own.
+    fn enter(&mut self, dialogue: Box<dyn Dialogue>, objective: Objective, seek: Seek) -> u64 {
+        let key = self.next_key;
+        self.next_key += 2;
+        self.open.insert(key, Open::new(dialogue, objective.clone(), Some(seek), None));
+        self.outputs.push_back(Output::Open(key, objective));
+        key
+    }
+
+    /// Goes on with a search.
+    fn seek(&mut self, now: Time, key: u64, next: Move) {
+        let Some(open) = self.open.get_mut(&key) else { return };
+        match next {
+            Move::Discover { timeout, flush } => {
+                // What is asked for is the peer's business, and only in the request.
+                let objective = open.table.clone().with_value(Value::null());
+                self.outputs.push_back(Output::Discover { key, objective, timeout, flush });
+            }
+            Move::Request(peer) => {
+                open.asked = Some(peer.clone());
+                open.peer = host(&peer.locator);
+                let (objective, timeout) = (open.table.clone(), self.plan.request_timeout);
+                self.outputs.push_back(Output::Request { key, objective, peer, timeout });
+            }
+            Move::Rest(until) => open.resume = Some(until),
+            Move::Fail(error) => self.failed(now, key, error),
         }
     }
 
@@ -212,114 +154,41 @@ impl NegotiatorCore {
         self.outputs.extend(lines.into_iter().map(|line| Output::Say(key, line)));
     }
 
-    fn requested(&mut self, now: Time, key: u64, request: Objective) {
-        let full = self.open.len() >= self.plan.sessions;
-        let mut dialogue = if full { Box::new(Full) } else { self.strategy.requested(&request) };
-        let say = dialogue.begins();
-        let table = request.clone();
-        self.open.insert(key, Open::new(dialogue, table, false));
-        self.say(Some(key), say);
-        self.proposed(now, key, request);
-    }
-
-    fn proposed(&mut self, now: Time, key: u64, offer: Objective) {
-        let Some(open) = self.open.get_mut(&key) else { return };
-        let turn = open.dialogue.proposed(&offer);
-        open.table = offer;
-        self.play(now, key, turn);
-    }
-
-    fn play(&mut self, now: Time, key: u64, Turn { say, act }: Turn) {
-        self.say(Some(key), say);
-        let Some(open) = self.open.get_mut(&key) else { return };
-        match act {
-            Act::Accept => {
-                open.ending = Some((Ending::Accepted, None));
-                self.outputs.push_back(Output::End(key, Ok(())));
-            }
-            Act::Decline(reason) => {
-                open.ending = Some((Ending::Declined, Some(reason.clone())));
-                self.outputs.push_back(Output::End(key, Err(reason)));
-            }
-            Act::Propose(objective) => {
-                open.sending = Some(objective.clone());
-                self.outputs.push_back(Output::Step(key, objective, self.plan.step_timeout));
-            }
-            Act::Wait { announce, pause } => {
-                open.resume = Some(now + pause);
-                self.outputs.push_back(Output::Wait(key, announce));
-            }
-        }
-    }
-
-    fn answered(&mut self, now: Time, key: u64, answer: Result<Proposal, Failure>) {
-        if let Some(open) = self.open.get_mut(&key) {
-            let unsent = matches!(answer, Err(Failure { open: true, .. }));
-            if let Some(sent) = open.sending.take().filter(|_| !unsent) {
-                open.table = sent;
-            }
-        }
-        match answer {
-            Ok(Proposal::Offered(offer)) => self.proposed(now, key, offer),
-            Ok(Proposal::Accepted(agreed)) => {
-                if let Some(open) = self.open.get_mut(&key) {
-                    open.table = agreed;
+    fn control(&mut self, now: Time, control: Control) {
+        match control {
+            Control::Activate if !self.active => {
+                self.active = true;
+                self.outputs.push_back(Output::Listen(true));
+                if std::mem::take(&mut self.suspended) {
+                    self.next_task(now);
                 }
-                self.over(now, key, Ending::Accepted, None, false);
             }
-            Err(Failure { error, open: true }) if error.code == ErrorCode::LoopExhausted => {
-                let Some(open) = self.open.get_mut(&key) else { return };
-                let reason = open.dialogue.exhausted();
-                self.play(now, key, Turn { say: Vec::new(), act: Act::Decline(reason) });
+            Control::Deactivate if self.active => {
+                self.active = false;
+                self.outputs.push_back(Output::Listen(false));
             }
-            Err(Failure { error, open: true }) => {
-                let turn = Turn { say: Vec::new(), act: Act::Decline(error.to_string()) };
-                self.play(now, key, turn);
-            }
-            Err(Failure { error, open: false }) if error.code == ErrorCode::NoDiscoveryReply => {
-                // There was nobody to negotiate with, so this was no negotiation.
-                let Some(mut open) = self.open.remove(&key) else { return };
-                let (ending, reason) = (Ending::Failed, error.to_string());
-                let say = open.dialogue.ended(Ended { ending, by_us: false, objective: None, reason: Some(&reason) });
-                self.say(None, say);
-                self.next_task(now);
-            }
-            Err(Failure { error, open: false }) => {
-                let (ending, reason) = if error.code == ErrorCode::Declined {
-                    (Ending::Declined, error.detail)
-                } else {
-                    (Ending::Failed, error.to_string())
-                };
-                self.over(now, key, ending, Some(reason), false);
-            }
+            Control::Activate | Control::Deactivate => {}
+            Control::Stop => self.stopped(now),
         }
-    }
-
-    fn over(&mut self, now: Time, key: u64, ending: Ending, reason: Option<String>, by_us: bool) {
-        if self.conclude(key, ending, reason, by_us) {
-            self.next_task(now);
-        }
-    }
-
-    /// Closes the books on a session; tells whether this side had opened it.
-    fn conclude(&mut self, key: u64, ending: Ending, reason: Option<String>, by_us: bool) -> bool {
-        let Some(mut open) = self.open.remove(&key) else { return false };
-        let (objective, reason_text) = (Some(&open.table), reason.as_deref());
-        let say = open.dialogue.ended(Ended { ending, by_us, objective, reason: reason_text });
-        self.say(Some(key), say);
-        self.outputs.push_back(Output::Over { key, ending, objective: Some(open.table), reason });
-        open.initiator
     }
 
     /// Ends everything: who has not had the last word yet is told that the session was abandoned.
-    fn stopped(&mut self) {
-        self.pause = None;
+    fn stopped(&mut self, now: Time) {
+        (self.pause, self.held, self.active) = (None, None, false);
         let keys: Vec<u64> = self.open.keys().copied().collect();
         for key in keys {
             let meant = self.open.get_mut(&key).and_then(|open| open.ending.take());
             let (ending, reason) = meant.unwrap_or((Ending::Declined, Some("abandoned".into())));
-            self.conclude(key, ending, reason, true);
+            // Nobody will learn any more whether the last word has left.
+            self.conclude(now, key, ending, reason, (true, Some(ErrorCode::NoSession)));
         }
+        self.closing.clear();
+    }
+
+    fn heard(&mut self, now: Time, heard: Heard<'_>) {
+        let say = self.strategy.heard(heard);
+        self.say(None, say);
+        self.next_task(now);
     }
 }
 
@@ -329,55 +198,51 @@ impl Machine for NegotiatorCore {
 
     fn handle(&mut self, now: Time, input: Input) {
         match input {
-            Input::Started { active } => {
-                self.active = active;
+            Input::Started => {
+                if self.active {
+                    self.outputs.push_back(Output::Listen(true));
+                }
                 let say = self.strategy.introduces();
                 self.say(None, say);
                 self.next_task(now);
             }
-            Input::Activated => {
-                self.active = true;
-                if std::mem::take(&mut self.idle) {
+            Input::Control(control) => self.control(now, control),
+            Input::Requested(key, request, peer) => self.requested(now, key, request, peer),
+            Input::Discovered(key, found) => {
+                let draw = self.random.random();
+                let Some(open) = self.open.get_mut(&key) else { return };
+                let (name, seek) = (open.table.name.clone(), open.seek.take());
+                let Some(mut seek) = seek else { return };
+                let next = seek.discovered(now, self.peers_of(&name), found, draw);
+                if let Some(open) = self.open.get_mut(&key) {
+                    open.seek = Some(seek);
+                }
+                self.seek(now, key, next);
+            }
+            Input::Answered(key, answer) => self.answered(now, key, answer),
+            Input::Closed(key, result) => self.closed(now, key, result),
+            Input::Read(name, Ok(objective)) => {
+                let _ = name;
+                self.heard(now, Heard::Value(&objective));
+            }
+            Input::Copies(name, Ok(copies)) => self.heard(now, Heard::Copies(&name, &copies)),
+            Input::Read(name, Err(error)) | Input::Copies(name, Err(error)) => {
+                self.heard(now, Heard::Nothing(&name, &error));
+            }
+            Input::Advised(Some(key), answer) => self.advised(now, key, answer),
+            Input::Advised(None, answer) => {
+                let say = self.strategy.answered(answer);
+                self.say(None, say);
+                self.next_task(now);
+            }
+            Input::Settled(key, result) => {
+                let Some(closing) = self.closing.remove(&key) else { return };
+                if let Err(reason) = result {
+                    self.say(None, vec![format!("Cannot settle a negotiation: {reason}")]);
+                }
+                if closing.initiator {
                     self.next_task(now);
                 }
-            }
-            Input::Deactivated => self.active = false,
-            Input::Stopped => {
-                self.active = false;
-                self.stopped();
-            }
-            Input::Requested(key, request) => self.requested(now, key, request),
-            Input::Answered(key, answer) => self.answered(now, key, answer),
-            Input::Closed(key, result) => {
-                let Some(open) = self.open.get_mut(&key) else { return };
-                let meant = open.ending.take();
-                match (result, meant) {
-                    (Ok(()), Some((ending, reason))) => self.over(now, key, ending, reason, true),
-                    // After the peer's own decline or disappearance there was nobody left to tell.
-                    (Err(error), _) if error.code == ErrorCode::Declined => {
-                        self.over(now, key, Ending::Declined, Some(error.detail), false);
-                    }
-                    (Err(error), _) => self.over(now, key, Ending::Failed, Some(error.to_string()), false),
-                    (Ok(()), None) => {}
-                }
-            }
-            Input::Read(name, result) => {
-                let heard = match &result {
-                    Ok(objective) => Heard::Value(objective),
-                    Err(error) => Heard::Nothing(&name, error),
-                };
-                let say = self.strategy.heard(heard);
-                self.say(None, say);
-                self.next_task(now);
-            }
-            Input::Copies(name, result) => {
-                let heard = match &result {
-                    Ok(copies) => Heard::Copies(&name, copies),
-                    Err(error) => Heard::Nothing(&name, error),
-                };
-                let say = self.strategy.heard(heard);
-                self.say(None, say);
-                self.next_task(now);
             }
         }
     }
@@ -387,13 +252,16 @@ impl Machine for NegotiatorCore {
             self.pause = None;
             self.next_task(now);
         }
-        let due = |open: &Open| open.resume.is_some_and(|resume| resume <= now);
+        if self.active
+            && let Some((_, task)) = self.held.take_if(|(due, _)| *due <= now)
+        {
+            self.negotiate(now, task);
+        }
+        let thinking = self.plan.thinking;
+        let due = |open: &Open| open.deadline(thinking).is_some_and(|due| due <= now);
         let keys: Vec<u64> = self.open.iter().filter(|(_, open)| due(open)).map(|(key, _)| *key).collect();
         for key in keys {
-            let Some(open) = self.open.get_mut(&key) else { continue };
-            open.resume = None;
-            let turn = open.dialogue.waited();
-            self.play(now, key, turn);
+            self.due(now, key);
         }
     }
 
@@ -402,6 +270,8 @@ impl Machine for NegotiatorCore {
     }
 
     fn deadline(&self) -> Option<Time> {
-        self.open.values().filter_map(|open| open.resume).chain(self.pause).min()
+        let held = self.held.as_ref().filter(|_| self.active).map(|(due, _)| *due);
+        let open = self.open.values().filter_map(|open| open.deadline(self.plan.thinking));
+        open.chain(self.pause).chain(held).min()
     }
 }

@@ -2,8 +2,12 @@
 
 mod actor;
 mod core;
+mod open;
+mod plan;
+mod seek;
 mod strategy;
 
-pub use actor::{Negotiator, NegotiatorArgs, StrategyMaker};
-pub use core::{Failure, Input, NegotiatorCore, NegotiatorPlan, Output, Proposal};
+pub use actor::{Advisor, Consult, Negotiator, NegotiatorArgs, StrategyFactory};
+pub use core::NegotiatorCore;
+pub use plan::{Counsel, Failure, Input, NegotiatorPlan, Output, Proposal};
 pub use strategy::{Act, Dialogue, Ended, Heard, Strategy, Task, Turn};

@@ -1,7 +1,7 @@
 //! What the author of an ASA decides: pure, seedable, without a clock.
 
 use crate::event::Ending;
-use grasp::Objective;
+use grasp::{ErrorCode, Objective, Value};
 use std::time::Duration;
 
 /// What a negotiating ASA wants; one for each instance.
@@ -19,6 +19,12 @@ pub trait Strategy: 'static {
     /// The result of [`Task::Read`] or [`Task::Look`]; returns what to say about it.
     fn heard(&mut self, heard: Heard<'_>) -> Vec<String> {
         let _ = heard;
+        Vec::new()
+    }
+
+    /// The advisor's answer to [`Task::Ask`], or why there is none; returns what to say about it.
+    fn answered(&mut self, answer: Result<Value, String>) -> Vec<String> {
+        let _ = answer;
         Vec::new()
     }
 
@@ -52,6 +58,8 @@ pub enum Task {
         /// Who talks.
         dialogue: Box<dyn Dialogue>,
     },
+    /// Ask the advisor, however long it takes; the answer comes to [`Strategy::answered`].
+    Ask(Value),
     /// Everything is done.
     Finish,
 }
@@ -82,6 +90,27 @@ pub trait Dialogue: 'static {
         Turn { say: Vec::new(), act: Act::Decline("no decision after a wait".into()) }
     }
 
+    /// The advisor has answered [`Act::Ask`] after this time, or why it has not; it is still this side's turn.
+    ///
+    /// Also called when the session has ended meanwhile; then the turn is not played.
+    fn answered(&mut self, answer: Result<Value, String>, took: Duration) -> Turn {
+        let _ = (answer, took);
+        Turn { say: Vec::new(), act: Act::Decline("no decision after advice".into()) }
+    }
+
+    /// The request was declined or not understood: the same without optional features, if there are any (ASA-R-09).
+    ///
+    /// Called once at most; the dialogue goes on with the peer's answer to that.
+    fn plainer(&mut self) -> Option<Objective> {
+        None
+    }
+
+    /// What the advisor must be told now that it is over: called once, after [`Dialogue::ended`] and after the answer to
+    /// every question.
+    fn settles(&mut self) -> Option<Value> {
+        None
+    }
+
     /// The next proposal would exceed the loop count: nothing was sent, and the session is about to be declined.
     fn exhausted(&mut self) -> String {
         "Loop count exhausted".into()
@@ -102,6 +131,9 @@ pub struct Ended<'a> {
     pub objective: Option<&'a Objective>,
     /// Why it was declined or failed.
     pub reason: Option<&'a str>,
+    /// What GRASP reports, if the other side or the connection ended it; also set if the instance was stopped before this
+    /// side's last word was known to have left.
+    pub code: Option<ErrorCode>,
 }
 
 /// What to say, and what to do.
@@ -129,4 +161,6 @@ pub enum Act {
         /// What it really takes.
         pause: Duration,
     },
+    /// Ask the advisor; the peer is asked to wait if that takes long.
+    Ask(Value),
 }

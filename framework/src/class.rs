@@ -7,10 +7,11 @@ use actix::Recipient;
 use futures_util::future::LocalBoxFuture;
 use grasp::{Asa, Grasp};
 use serde_json::Value;
+use std::any::Any;
 use std::cell::RefCell;
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use supervision::{Lifetime, Mailbox, Supervisor};
 use tokio::sync::Semaphore;
 
@@ -124,8 +125,31 @@ pub struct Site {
     pub store: Arc<Semaphore>,
     /// The name that this incarnation registers with GRASP.
     pub(crate) registered: String,
+    pub(crate) belongings: Belongings,
     pub(crate) supervisor: Supervisor,
     pub(crate) roles: Rc<RefCell<Vec<RoleHandle>>>,
+}
+
+/// What belongs to an instance, each kind of thing once.
+#[derive(Clone, Default)]
+pub(crate) struct Belongings(Arc<Mutex<Vec<Arc<dyn Any + Send + Sync>>>>);
+
+impl Belongings {
+    fn get_or_make<T: Any + Send + Sync, E>(&self, make: impl FnOnce() -> Result<T, E>) -> Result<Arc<T>, E> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = all.iter().find_map(|thing| thing.clone().downcast::<T>().ok()) {
+            return Ok(found);
+        }
+        let made = Arc::new(make()?);
+        all.push(made.clone());
+        Ok(made)
+    }
+
+    /// Lets go of everything; what an incarnation still holds lives on with it.
+    pub(crate) fn clear(&self) {
+        let all = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        drop(all);
+    }
 }
 
 /// What the root of a node asks of a role.
@@ -150,6 +174,16 @@ impl Site {
     /// `#04` registry full.
     pub async fn register(&self) -> Result<Asa, grasp::Error> {
         self.grasp.register_asa(&self.registered).await
+    }
+
+    /// What belongs to the instance and not to one of its incarnations, such as an opened store: made by the first that asks, and
+    /// the same for all that follow, until the instance is uninstalled.
+    ///
+    /// # Errors
+    ///
+    /// Those of `make`; the next one that asks tries again.
+    pub fn belonging<T: Any + Send + Sync, E>(&self, make: impl FnOnce() -> Result<T, E>) -> Result<Arc<T>, E> {
+        self.belongings.get_or_make(make)
     }
 
     /// Starts a role under guard; its address stays valid over restarts. `make` runs on the instance's thread.

@@ -1,6 +1,6 @@
 //! One incarnation of an instance: built from its mandate, proven healthy, drained, taken down.
 
-use crate::class::{Class, Description, Mandate, RoleHandle, Site};
+use crate::class::{Belongings, Class, Description, Mandate, RoleHandle, Site};
 use crate::event::Events;
 use crate::manifest::{Restart, RestartStrategy as Named};
 use crate::roles::{Activity, Control, Load, Outstanding};
@@ -41,6 +41,7 @@ pub(super) struct Blueprint {
     pub(super) active: bool,
     pub(super) seed: [u8; 32],
     pub(super) store: Arc<Semaphore>,
+    pub(super) belongings: Belongings,
 }
 
 /// A running incarnation.
@@ -78,7 +79,7 @@ pub(super) fn limits(restart: &Restart) -> (RestartStrategy, RestartLimits) {
 impl Kit {
     /// Builds an incarnation; what has been started is stopped again if the class cannot assemble it.
     pub(super) async fn build(&self, blueprint: Blueprint) -> Result<Incarnation, grasp::Error> {
-        let Blueprint { class, mandate, number, active, seed, store } = blueprint;
+        let Blueprint { class, mandate, number, active, seed, store, belongings } = blueprint;
         let arbiter = self.threads.then(Arbiter::new);
         let placement = arbiter.as_ref().map_or(Placement::Here, |arbiter| Placement::Arbiter(arbiter.handle()));
         let restart = limits(&mandate.settings.restart);
@@ -94,6 +95,7 @@ impl Kit {
             seed,
             store,
             registered: registered.clone(),
+            belongings,
             supervisor: supervisor.clone(),
             roles: roles.clone(),
         };

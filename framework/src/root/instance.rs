@@ -2,7 +2,7 @@
 
 use super::Root;
 use super::incarnation::{Blueprint, Incarnation};
-use crate::class::{Class, Mandate};
+use crate::class::{Belongings, Class, Mandate};
 use crate::control::Failure;
 use crate::lifecycle::Phase;
 use crate::manifest::{Manifest, State};
@@ -25,6 +25,7 @@ pub(super) struct Instance {
     /// Why it is not where it should be.
     pub(super) error: Option<String>,
     pub(super) store: Arc<Semaphore>,
+    pub(super) belongings: Belongings,
 }
 
 impl From<State> for Phase {
@@ -58,6 +59,7 @@ impl Instance {
             promises: 0,
             error: None,
             store: Arc::new(Semaphore::new(1)),
+            belongings: Belongings::default(),
         }
     }
 
@@ -65,7 +67,7 @@ impl Instance {
     pub(super) fn blueprint(&mut self, class: &'static dyn Class, active: bool, seed: [u8; 32]) -> Blueprint {
         self.incarnations += 1;
         let (mandate, number, store) = (self.mandate.clone(), self.incarnations, self.store.clone());
-        Blueprint { class, mandate, number, active, seed, store }
+        Blueprint { class, mandate, number, active, seed, store, belongings: self.belongings.clone() }
     }
 }
 

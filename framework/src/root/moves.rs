@@ -133,6 +133,8 @@ impl Root {
             }
             instance.wanted = Phase::Undeployed;
             instance.class = None;
+            // Closed before they are removed.
+            instance.belongings.clear();
             Ok((promises, instance.mandate.state_directory.clone()))
         });
         let owner = name.to_owned();

@@ -2,6 +2,7 @@
 
 use super::core::{DelegatorCore, DelegatorPlan, Input, Output};
 use super::question::{Response, write};
+use crate::class::Site;
 use crate::machine::{Clock, Pump, Pumped};
 use crate::roles::negotiator::Consult;
 use crate::roles::pool::{Ask, Level, Pool, PoolError, Subscribe};
@@ -43,6 +44,15 @@ pub struct DelegatorArgs<R: Resource> {
     pub activity: Activity,
     /// Bounds and marks.
     pub plan: DelegatorPlan,
+}
+
+impl<R: Resource> DelegatorArgs<R> {
+    /// A delegator of this site that draws on this pool.
+    #[must_use]
+    pub fn new(site: &Site, pool: &Mailbox<Pool<R>>, plan: DelegatorPlan) -> Self {
+        let (instance, pool, activity) = (site.instance().to_owned(), pool.clone(), site.activity.clone());
+        Self { instance, pool, activity, plan }
+    }
 }
 
 impl<R: Resource> Clone for DelegatorArgs<R> {

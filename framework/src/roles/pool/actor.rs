@@ -2,6 +2,7 @@
 
 use super::core::{Input, Output, PoolCore, PoolPlan};
 use super::record::{Answer, Level, PoolError, Record, Request};
+use crate::class::Site;
 use crate::event::{Event, Events};
 use crate::machine::{Clock, Pump, Pumped};
 use crate::roles::resource::Resource;
@@ -44,6 +45,15 @@ pub struct PoolArgs<R: Resource> {
     pub activity: Activity,
     /// Bounds and marks.
     pub plan: PoolPlan<R>,
+}
+
+impl<R: Resource> PoolArgs<R> {
+    /// A pool of this site.
+    #[must_use]
+    pub fn new(site: &Site, store: Arc<dyn Store<Record<R>>>, plan: PoolPlan<R>) -> Self {
+        let (instance, events) = (site.instance().to_owned(), site.events.clone());
+        Self { instance, events, store, permit: site.store.clone(), activity: site.activity.clone(), plan }
+    }
 }
 
 impl<R: Resource> Clone for PoolArgs<R> {

@@ -50,6 +50,11 @@ impl Lines {
         self.shared.waiting.load(Ordering::Acquire) < WAITING / 2
     }
 
+    /// Tells whether everything has been written.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.shared.waiting.load(Ordering::Acquire) == 0
+    }
+
     /// Waits until everything is written, but not longer than `limit`.
     ///
     /// # Errors

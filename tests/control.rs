@@ -230,6 +230,7 @@ fn a_change_or_a_drill_that_did_not_work_is_1() {
     assert_eq!(Node::ok(&plan).asa("reload").0, 1);
     let drill = json!([{"instance": "a", "role": "b", "life": 1, "happened": "x", "recovered_after_ms": null}]);
     assert_eq!(Node::ok(&drill).asa("drill b panic").0, 1);
+    assert_eq!(Node::ok(&drill).asa("drill b store-error").0, 0, "nothing has to recover");
     assert_eq!(Node::ok(&json!([])).asa("drill b panic").0, 1, "fewer drills than asked for");
 }
 

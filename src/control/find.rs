@@ -8,8 +8,8 @@ use super::Trouble;
 use crate::cli::control::NodeArgs;
 use crate::{classes, settings};
 
-/// The variables that name a directory for sockets, and last the directory without one.
-const VARIABLES: [&str; 3] = ["RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR", ""];
+/// The variables that name a directory for sockets, the first one first.
+const VARIABLES: [&str; 2] = ["RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR"];
 /// The most entries of a directory that are looked at.
 const MAX_ENTRIES: usize = 10_000;
 
@@ -27,10 +27,10 @@ pub(super) fn socket(args: &NodeArgs) -> Result<PathBuf, Trouble> {
             let why = "its node has no control socket: control.enabled is false";
             return Err(Trouble::Nobody(format!("{}: {why}", path.display())));
         }
-        return Ok(first_existing(candidates(&manifest, &env)));
+        return first_existing(&candidates(&manifest, &env));
     }
     if let Some(name) = &args.node {
-        return Ok(first_existing(candidates(&named(name)?, &env)));
+        return first_existing(&candidates(&named(name)?, &env));
     }
     let directories = candidates(&Manifest::default(), &env);
     only(&directories.iter().filter_map(|path| path.parent()).collect::<Vec<_>>())
@@ -47,19 +47,29 @@ fn named(name: &str) -> Result<Manifest, Trouble> {
 
 /// Where the socket of a node may be: its environment need not be ours, as when a service manager has started it.
 fn candidates(manifest: &Manifest, env: &impl Fn(&str) -> Option<String>) -> Vec<PathBuf> {
+    let last = manifest.control_socket(|_| None);
     let mut paths = Vec::new();
     for variable in VARIABLES {
-        let only = |name: &str| if name == variable { env(name) } else { None };
-        let path = manifest.control_socket(only);
-        paths.extend(path.filter(|path| !paths.contains(path)));
+        let path = manifest.control_socket(|name| if name == variable { env(name) } else { None });
+        paths.extend(path.filter(|path| last.as_ref() != Some(path) && !paths.contains(path)));
     }
+    paths.extend(last);
     paths
 }
 
-/// The first that is there, or else the first: to say that nobody is there.
-fn first_existing(paths: Vec<PathBuf>) -> PathBuf {
+/// The first that is there; a single one whether it is there or not.
+fn first_existing(paths: &[PathBuf]) -> Result<PathBuf, Trouble> {
+    if let [path] = paths {
+        return Ok(path.clone());
+    }
     let existing = paths.iter().find(|path| path.symlink_metadata().is_ok());
-    existing.or(paths.first()).cloned().unwrap_or_default()
+    let none = || Trouble::Nobody(format!("this node is not running: there is no control socket{}", listed(paths)));
+    existing.cloned().ok_or_else(none)
+}
+
+/// Paths, each on a line of its own.
+fn listed(paths: &[impl AsRef<Path>]) -> String {
+    paths.iter().map(|path| format!("\n  {}", path.as_ref().display())).collect()
 }
 
 /// The only socket in these directories.
@@ -76,19 +86,16 @@ fn only(directories: &[&Path]) -> Result<PathBuf, Trouble> {
         }
     }
     found.sort();
-    let lines = |paths: &mut dyn Iterator<Item = &Path>| -> String {
-        paths.map(|path| format!("\n  {}", path.display())).collect()
-    };
     match &found[..] {
         [path] => Ok(path.clone()),
         [] => Err(Trouble::Nobody(format!(
             "no node is running: there is no control socket in{}\nsay where it is with --socket, --manifest or --node{}",
-            lines(&mut directories.iter().copied()),
+            listed(directories),
             if closed.is_empty() { closed } else { format!("\nwhat could not be looked at:{closed}") }
         ))),
         several => Err(Trouble::Nobody(format!(
             "there are several control sockets; choose one with --socket, --manifest or --node{}",
-            lines(&mut several.iter().map(PathBuf::as_path))
+            listed(several)
         ))),
     }
 }
@@ -109,7 +116,10 @@ mod tests {
             _ => None,
         };
         let gray = named("gray").unwrap();
-        assert_eq!(texts(&candidates(&gray, &env)), ["/run/asa/gray.sock", "/run/user/1/asa/gray.sock"]);
+        assert_eq!(texts(&candidates(&gray, &env)), ["/run/user/1/asa/gray.sock", "/run/asa/gray.sock"]);
+        let both = |name: &str| Some(format!("/{}", name.to_lowercase()));
+        let expected = ["/runtime_directory/asa/gray.sock", "/xdg_runtime_dir/asa/gray.sock", "/run/asa/gray.sock"];
+        assert_eq!(texts(&candidates(&gray, &both)), expected);
         assert_eq!(texts(&candidates(&gray, &|_| None)), ["/run/asa/gray.sock"]);
         for name in ["", "../../tmp/x", "a b", "é"] {
             assert_eq!(named(name).unwrap_err().code(), 2);
@@ -138,8 +148,11 @@ mod tests {
         std::fs::write(one.join("briggs.sock"), "").unwrap();
         let several = only(&both).unwrap_err().to_string();
         assert!(several.contains("one/briggs.sock\n") && several.ends_with("two/gray.sock"), "{several}");
-        assert_eq!(first_existing(vec![one.join("gray.sock"), two.join("gray.sock")]), two.join("gray.sock"));
-        assert_eq!(first_existing(vec![one.join("x.sock"), two.join("x.sock")]), one.join("x.sock"));
+        assert_eq!(first_existing(&[one.join("gray.sock"), two.join("gray.sock")]).unwrap(), two.join("gray.sock"));
+        let none = first_existing(&[one.join("x.sock"), two.join("x.sock")]).unwrap_err();
+        assert!(
+            none.code() == 2 && none.to_string().contains("one/x.sock\n") && none.to_string().ends_with("two/x.sock")
+        );
     }
 
     #[test]

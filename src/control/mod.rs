@@ -100,7 +100,7 @@ fn ask<T: DeserializeOwned>(
         Ok(value) => value,
         Err(trouble) => return Ok(Err(trouble)),
     };
-    let json = args.json.then(|| format!("{value}\n"));
+    let json = args.json.then(|| json_line(&value));
     Ok(understand(value).map(|answer: T| {
         let code = code(&answer);
         (json.unwrap_or_else(|| show(look(), answer)), code)
@@ -129,8 +129,35 @@ fn look() -> Look {
     Look::of_stdout(|name| std::env::var(name).ok())
 }
 
+/// A value as JSON on one line. Control characters that JSON allows in strings are escaped too: it may go to a terminal.
+fn json_line(value: &Value) -> String {
+    let mut line = String::new();
+    for character in value.to_string().chars() {
+        if character.is_control() {
+            line += &format!("\\u{:04x}", u32::from(character));
+        } else {
+            line.push(character);
+        }
+    }
+    line + "\n"
+}
+
 /// Text of several lines, each fit for a terminal.
 fn lines_shown(look: Look, text: &str) -> String {
     let lines: Vec<String> = text.lines().map(|line| look.shown(line)).collect();
     lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// ASA-S-02
+    #[test]
+    fn json_stays_the_same_and_moves_no_cursor() {
+        let value = serde_json::json!({"a\u{9b}": "b\u{7f}\u{1b}\n\"\\u{9b}é", "c": [1, 2.5, null]});
+        let line = json_line(&value);
+        assert!(!line.trim_end().contains(char::is_control), "{line}");
+        assert_eq!(serde_json::from_str::<Value>(&line).unwrap(), value);
+    }
 }

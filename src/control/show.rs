@@ -1,11 +1,9 @@
 //! `asa describe` and `asa dump`: what a node has in its hands.
 
-use std::collections::BTreeSet;
-
 use asa_framework::control::{Command, Described, Dump};
 use serde_json::{Map, Value};
 
-use super::text::{BOLD, Cell, count, labelled, table};
+use super::text::{BOLD, Cell, duration, labelled, table};
 use super::{QUESTION, Shown, ask};
 use crate::cli::control::{DescribeArgs, DumpArgs, Table};
 use crate::output::Look;
@@ -61,23 +59,38 @@ fn instance(look: Look, described: &Described) -> Vec<String> {
     lines
 }
 
+/// What an entry is about stands before what is said of it.
+const FIRST: [&str; 3] = ["name", "objective", "key"];
+
 /// A column for each key that one of the objects has.
 fn dumped(look: Look, all: Vec<Map<String, Value>>) -> String {
     if all.is_empty() {
         return "the table is empty\n".to_owned();
     }
-    let keys: BTreeSet<&str> = all.iter().flat_map(|object| object.keys().map(String::as_str)).collect();
-    let cell = |value: Option<&Value>| match value {
-        None | Some(Value::Null) => Cell::default(),
-        Some(Value::String(text)) => Cell::text(look, text),
-        Some(Value::Number(number)) => Cell::right(number.as_u64().map_or_else(|| number.to_string(), count)),
-        Some(other) => Cell::text(look, &other.to_string()),
-    };
-    let rows: Vec<Vec<Cell>> =
-        all.iter().map(|object| keys.iter().map(|key| cell(object.get(*key))).collect()).collect();
-    let head: Vec<String> = keys.iter().map(|key| look.shown(key).to_uppercase().replace('_', " ")).collect();
+    let mut keys: Vec<&str> = all.iter().flat_map(|object| object.keys().map(String::as_str)).collect();
+    keys.sort_unstable_by_key(|key| (!FIRST.contains(key), *key));
+    keys.dedup();
+    let row = |object: &Map<String, Value>| keys.iter().map(|key| cell(look, key, object.get(*key))).collect();
+    let rows: Vec<Vec<Cell>> = all.iter().map(row).collect();
+    let titles = keys.iter().map(|key| look.shown(key.strip_suffix("_ms").unwrap_or(key)).to_uppercase());
+    let head: Vec<String> = titles.map(|title| title.replace('_', " ")).collect();
     let head: Vec<&str> = head.iter().map(String::as_str).collect();
     table(look, &head, &rows).join("\n") + "\n"
+}
+
+fn cell(look: Look, key: &str, value: Option<&Value>) -> Cell {
+    match value {
+        None | Some(Value::Null) => Cell::default(),
+        Some(Value::String(text)) => Cell::text(look, text),
+        Some(Value::Number(number)) => Cell::right(match number.as_f64() {
+            Some(milliseconds) if key.ends_with("_ms") => duration(milliseconds),
+            Some(_) | None => number.to_string(),
+        }),
+        Some(Value::Array(list)) if list.iter().all(Value::is_string) => {
+            Cell::text(look, &list.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", "))
+        }
+        Some(other @ (Value::Bool(_) | Value::Array(_) | Value::Object(_))) => Cell::text(look, &other.to_string()),
+    }
 }
 
 #[cfg(test)]
@@ -116,13 +129,13 @@ gray
     #[test]
     fn a_table_has_a_column_for_each_key() {
         let all = json!([
-            {"name": "EX3", "expires_ms": 12000, "locator": "[fd00::1]:7017", "diverted": true, "note": null},
-            {"name": "E\u{1b}X", "expires_ms": -1, "value": [1, "two"], "note": null},
+            {"name": "EX3", "remaining_ms": 12000, "asas": ["gray", "briggs"], "diverted": true, "port": 7017, "note": null},
+            {"name": "E\u{1b}X", "value": [1, "two"], "note": null},
         ]);
         let expected = "\
-DIVERTED  EXPIRES MS  LOCATOR         NAME      VALUE
-true          12 000  [fd00::1]:7017  EX3
-                  -1                  E\\u{1b}X  [1,\"two\"]
+NAME      ASAS          DIVERTED  PORT  REMAINING  VALUE
+EX3       gray, briggs  true      7017       12 s
+E\\u{1b}X                                           [1,\"two\"]
 ";
         assert_eq!(dumped(PLAIN, serde_json::from_value(all).unwrap()), expected);
         assert_eq!(dumped(PLAIN, Vec::new()), "the table is empty\n");

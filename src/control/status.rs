@@ -10,7 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::status_text::render;
-use super::{QUESTION, REFUSED, Trouble, client, find, lines_shown, look, print, understand};
+use super::{QUESTION, REFUSED, Trouble, client, find, json_line, lines_shown, look, print, understand};
 use crate::cli::control::StatusArgs;
 use crate::lines::Lines;
 use crate::node;
@@ -45,7 +45,7 @@ async fn once(path: &Path, limit: Duration, json: bool) -> Result<(String, u8), 
 fn shown(look: Look, value: Value, json: bool) -> Result<(String, u8), Trouble> {
     let code = if value["health"]["readiness"] == "ready" { 0 } else { REFUSED };
     if json {
-        return Ok((format!("{value}\n"), code));
+        return Ok((json_line(&value), code));
     }
     let report: StatusReport = understand(value)?;
     Ok((render(look, &report).join("\n") + "\n", code))
@@ -87,11 +87,11 @@ async fn watch(
 /// What is shown while there is no status; among JSON objects it is an object too.
 fn away(trouble: &Trouble, json: bool) -> (String, u8) {
     let text = if json {
-        serde_json::json!({ "error": trouble.to_string() }).to_string()
+        json_line(&serde_json::json!({ "error": trouble.to_string() }))
     } else {
-        lines_shown(look(), &trouble.to_string())
+        lines_shown(look(), &trouble.to_string()) + "\n"
     };
-    (text + "\n", trouble.code())
+    (text, trouble.code())
 }
 
 /// Where one status after another is shown.
@@ -102,8 +102,11 @@ struct Screen {
 }
 
 impl Screen {
-    /// Shows a text; tells whether anybody still reads.
+    /// Shows a text, unless the last one has not been read yet; tells whether anybody still reads.
     fn show(&mut self, text: &str, json: bool) -> io::Result<bool> {
+        if !self.out.is_idle() {
+            return Ok(true);
+        }
         let block = if self.redraws {
             redrawn(text, rows())
         } else if self.blocks > 0 && !json {

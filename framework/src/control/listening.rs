@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 use tokio::net::{UnixListener, UnixSocket, UnixStream};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -59,11 +59,11 @@ pub(super) struct Listening {
     identity: Identity,
 }
 
-/// Device, inode and birth of a file: inodes alone are used again.
-type Identity = (u64, u64, Option<SystemTime>);
+/// Device and inode of a file. While the socket is open nothing else gets this inode, even if the file is removed.
+type Identity = (u64, u64);
 
 fn identity(file: &Metadata) -> Identity {
-    (file.dev(), file.ino(), file.created().ok())
+    (file.dev(), file.ino())
 }
 
 impl Listening {

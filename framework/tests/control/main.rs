@@ -38,15 +38,13 @@ impl Node {
         Rc::new(move |command| {
             heard.borrow_mut().push(command.clone());
             Box::pin(async move {
-                match command {
-                    Command::Describe { instance: Some(name) } => match name.as_str() {
-                        "slow" => sleep(Duration::from_secs(5)).await,
-                        "panic" => panic!("the scripted panic"),
-                        "never" => std::future::pending().await,
-                        "large" => return Ok("x".repeat(8 << 20).into()),
-                        _ => return Err(Failure::new(FailureCode::Unknown, "no such instance")),
-                    },
-                    _ => return Ok(json!("here")),
+                let Command::Describe { instance: Some(name) } = command else { return Ok(json!("here")) };
+                match name.as_str() {
+                    "slow" => sleep(Duration::from_secs(5)).await,
+                    "panic" => panic!("the scripted panic"),
+                    "never" => std::future::pending().await,
+                    "large" => return Ok("x".repeat(8 << 20).into()),
+                    _ => return Err(Failure::new(FailureCode::Unknown, "no such instance")),
                 }
                 Ok(json!("done"))
             })

@@ -141,17 +141,52 @@ fn a_path_that_cannot_be_made_says_so() {
 }
 
 #[test]
-fn of_two_that_start_together_one_serves() {
-    run(false, async {
+fn of_several_that_start_together_one_serves() {
+    for _ in 0..20 {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("a.sock");
         drop(UnixListener::bind(&path).unwrap());
+        let barrier = std::sync::Barrier::new(4);
+        let start = || {
+            let mut outcome = None;
+            run(false, async {
+                barrier.wait();
+                let started = serve(&path, &Tree::with(true, None), Node::default().handler()).await;
+                // Nobody ends before all have tried.
+                barrier.wait();
+                outcome = Some(started.map(drop));
+            });
+            outcome.unwrap()
+        };
+        let outcomes: Vec<_> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(start)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1, "{outcomes:?}");
+        let refusals = outcomes.iter().filter_map(|outcome| outcome.as_ref().err());
+        assert!(refusals.into_iter().all(|error| matches!(error, ServeError::Live(_))), "{outcomes:?}");
+    }
+}
+
+/// What makes the last test true at every moment: from looking at a socket to replacing it, a node has the directory to itself.
+#[test]
+fn a_start_waits_for_another_in_the_same_directory() {
+    run(true, async {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.sock");
+        let other = std::fs::File::open(directory.path()).unwrap();
+        rustix::fs::flock(&other, rustix::fs::FlockOperation::LockExclusive).unwrap();
         let tree = Tree::with(true, None);
         let start = || serve(&path, &tree, Node::default().handler());
-        let all = futures_util::future::join_all((0..8).map(|_| start())).await;
-        assert_eq!(all.iter().filter(|one| one.is_ok()).count(), 1);
-        assert!(all.iter().flat_map(|one| one.as_ref().err()).all(|error| matches!(error, ServeError::Live(_))));
-        Client::new(&path).await.works().await;
+        let Err(error) = start().await else { panic!("it serves") };
+        assert!(matches!(error, ServeError::Starting(_)), "{error}");
+        assert!(!path.exists());
+        let goes = async {
+            sleep(Duration::from_secs(1)).await;
+            drop(other);
+        };
+        let (server, ()) = tokio::join!(start(), goes);
+        Client::new(server.unwrap().path()).await.works().await;
     });
 }
 
@@ -168,7 +203,7 @@ fn the_socket_goes_with_its_server_unless_it_is_anothers() {
         let server = serve(&path, &place.tree, place.node.handler()).await.unwrap();
         drop(server);
         assert!(!path.exists());
-        // Somebody has removed the socket and put another one there, perhaps with the same inode.
+        // Somebody has removed the socket and put another one there.
         let server = serve(&path, &place.tree, place.node.handler()).await.unwrap();
         std::fs::remove_file(&path).unwrap();
         let other = UnixListener::bind(&path).unwrap();

@@ -1,11 +1,14 @@
 //! `asa run` and `asa relay`: nodes on a real network.
 
+use std::cell::OnceCell;
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use asa_framework::control::{Failure, FailureCode};
 use asa_framework::deploy::{Deployment, Stage};
 use asa_framework::event::Event;
 use asa_framework::manifest::{Loaded, Manifest, Problems, Sources, State};
@@ -13,6 +16,7 @@ use asa_framework::notify::{Notifier, NotifyError};
 use asa_framework::telemetry::Levels;
 use asa_framework::{LogLevels, control};
 use grasp::net::kernel::Kernel;
+use supervision::Tree;
 use supervision::watchdog::Round;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
@@ -92,7 +96,24 @@ async fn serve(
     };
     let socket = loaded.manifest.control_socket(|name| std::env::var(name).ok());
     let by_default = loaded.manifest.control.socket.is_empty();
-    let mut working = loaded.manifest.asa.values().filter(|instance| instance.state == State::Operational).count();
+    let operational = loaded.manifest.asa.iter().filter(|(_, instance)| instance.state == State::Operational);
+    let mut working: BTreeSet<String> = operational.map(|(name, _)| name.clone()).collect();
+    let tree = Tree::new();
+    let stage = Stage { tree: Some(tree.clone()), ..stage };
+    // First, so that a second node of this name learns of the other before it speaks.
+    let started = Rc::new(OnceCell::new());
+    let control = match socket {
+        Some(path) => match control::serve(&path, &tree, commands(started.clone())).await {
+            Ok(control) => Some(control),
+            // A place that nobody chose is no reason not to run.
+            Err(error) if by_default => {
+                tracing::warn!(%error, "no control socket: set control.socket to a path that can be used");
+                None
+            }
+            Err(error) => return Err(error.into()),
+        },
+        None => None,
+    };
     let deployment = Deployment::start(loaded, stage, |_| {});
     let mut writer = Writer::new(format, out);
     let (stop, mut hangup) = (node::stop_signal(), signal(SignalKind::hangup())?);
@@ -102,21 +123,8 @@ async fn serve(
         signal = &mut stop => { signal?; return Ok(0); }
         deployment = &mut deployment => deployment?,
     };
-    let control = match socket {
-        Some(path) => match control::serve(&path, deployment.tree(), commands(&deployment)).await {
-            Ok(control) => Some(control),
-            // A place that nobody chose is no reason not to run.
-            Err(error) if by_default => {
-                tracing::warn!(%error, "no control socket: set control.socket to a path that can be used");
-                None
-            }
-            Err(error) => {
-                deployment.stop(STOP_LIMIT).await;
-                return Err(error.into());
-            }
-        },
-        None => None,
-    };
+    // It was empty until now.
+    let _ = started.set(deployment.clone());
     notified(notifier.ready("ready"));
     let mut code = 0;
     let mut summary = Summary::default();
@@ -132,8 +140,11 @@ async fn serve(
                 let Some(event) = event else { break };
                 summary.count(&event);
                 written = writer.write(&event);
-                working -= usize::from(matches!(event, Event::Finished { .. }));
-                if working == 0 && matches!(event, Event::Finished { .. }) {
+                // One that begins anew may finish again.
+                if let Event::Finished { asa } = &event
+                    && working.remove(asa)
+                    && working.is_empty()
+                {
                     break;
                 }
             }
@@ -154,12 +165,19 @@ async fn serve(
     Ok(code)
 }
 
-/// What comes through the control socket is for the root of the node.
-fn commands(deployment: &Deployment) -> control::Handler {
-    let deployment = deployment.clone();
+/// What comes through the control socket is for the root of the node, once there is one.
+fn commands(started: Rc<OnceCell<Deployment>>) -> control::Handler {
     Rc::new(move |command| {
-        let deployment = deployment.clone();
-        Box::pin(async move { deployment.execute(command).await })
+        let started = started.get().cloned();
+        Box::pin(async move {
+            match started {
+                Some(deployment) => deployment.execute(command).await,
+                None => Err(Failure::new(
+                    FailureCode::Busy,
+                    "the node is starting: its interfaces or its agents are not up yet",
+                )),
+            }
+        })
     })
 }
 

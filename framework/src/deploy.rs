@@ -64,6 +64,8 @@ pub struct Stage {
     pub levels: Option<Arc<dyn LogLevels>>,
     /// Ends the process; by default it is only logged.
     pub fatal: Fatal,
+    /// Where the actors are entered; `None` makes a tree of its own.
+    pub tree: Option<Tree>,
     /// Hears of each round of the watchdog, on the watchdog's thread.
     pub on_round: Option<Arc<dyn Fn(&Round) + Send + Sync>>,
 }
@@ -81,6 +83,7 @@ impl Stage {
             reread: None,
             levels: None,
             fatal: Arc::new(|reason| tracing::error!(reason, "nothing here can help any more")),
+            tree: None,
             on_round: None,
         }
     }
@@ -132,13 +135,13 @@ impl Deployment {
         stage: Stage,
         adjust: impl FnOnce(&mut NodeConfig),
     ) -> Result<Self, DeployError> {
-        let Stage { network, classes, events, simulated, seed, reread, levels, fatal, on_round } = stage;
+        let Stage { network, classes, events, simulated, seed, reread, levels, fatal, tree, on_round } = stage;
         let manifest = &loaded.manifest;
         let substrate: Arc<dyn Protection> = match manifest.grasp.substrate {
             Substrate::None => Arc::new(Unprotected),
             Substrate::InsecureLab => Arc::new(InsecureLab),
         };
-        let tree = Tree::with(simulated, None);
+        let tree = tree.unwrap_or_else(|| Tree::with(simulated, None));
         let mut config = manifest.node_config();
         adjust(&mut config);
         let (name, expected) = (config.name.clone(), config.interfaces.clone());

@@ -198,3 +198,22 @@ impl<E: Entry> Store<E> for FileStore<E> {
         self.on_the_blocking_pool(move |journal| journal.commit(changes))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// More entries than one line takes are written anew in several, and read back.
+    #[test]
+    fn a_large_set_is_written_anew_in_several_lines() {
+        let directory = tempfile::TempDir::new().unwrap();
+        let path = directory.path().join("pool.journal");
+        let set: BTreeSet<u32> = (0..10_000).collect();
+        let (_, number) = write_anew(&path, "pool", 40, &set).unwrap();
+        assert_eq!(number, 43);
+        let store = FileStore::<u32>::open(directory.path(), "pool").unwrap();
+        let journal = store.0.try_lock().unwrap();
+        assert_eq!((&journal.set, journal.number), (&set, 43));
+    }
+}

@@ -5,8 +5,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use asa_framework::event::{Event, Events};
-use asa_framework::telemetry::{self, BoxMakeWriter, Format, InitError, Levels, Telemetry};
 use asa_framework::manifest::{self, Log};
+use asa_framework::telemetry::{self, BoxMakeWriter, Format, InitError, Levels, Telemetry};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 

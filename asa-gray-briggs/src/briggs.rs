@@ -5,7 +5,9 @@ use crate::{ex1, ex2, ex3, generator, slowness};
 use asa_framework::class::{Agent, Class, ClassInfo, Description, Site};
 use asa_framework::manifest::{ParameterCheck, Problem};
 use asa_framework::roles::flooder::{Content, Flooder, FlooderArgs, Plan};
-use asa_framework::roles::negotiator::{Act, Dialogue, Ended, Negotiator, NegotiatorArgs, NegotiatorPlan, Strategy, Turn};
+use asa_framework::roles::negotiator::{
+    Act, Dialogue, Ended, Negotiator, NegotiatorArgs, NegotiatorPlan, Strategy, Turn,
+};
 use futures_util::future::LocalBoxFuture;
 use grasp::{Objective, Rapid, Registration, Value};
 use rand::{RngExt, SeedableRng};

@@ -5,7 +5,9 @@ use crate::{ex1, ex2, ex3, generator, slowness};
 use asa_framework::class::{Agent, Class, ClassInfo, Description, Site};
 use asa_framework::event::Ending;
 use asa_framework::manifest::{ParameterCheck, Problem};
-use asa_framework::roles::negotiator::{Act, Dialogue, Ended, Heard, Negotiator, NegotiatorArgs, NegotiatorPlan, Strategy, Task, Turn};
+use asa_framework::roles::negotiator::{
+    Act, Dialogue, Ended, Heard, Negotiator, NegotiatorArgs, NegotiatorPlan, Strategy, Task, Turn,
+};
 use futures_util::future::LocalBoxFuture;
 use grasp::{Error, ErrorCode, Objective, Registration, Value};
 use rand::RngExt;

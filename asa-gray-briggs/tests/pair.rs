@@ -2,9 +2,9 @@
 
 use crate::support::{End, World, agent, ex3, manifest, money, no_money, paused};
 use asa_framework::event::{Ending, Event, Side};
-use supervision::Fault;
 use grasp::{Asa, ErrorCode, Negotiated, Objective, Registration, Step, Value};
 use std::time::Duration;
+use supervision::Fault;
 
 const STOP: Duration = Duration::from_secs(2);
 

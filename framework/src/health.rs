@@ -43,13 +43,19 @@ pub fn assess(
             Condition::Stopped => note(Readiness::Degraded, format!("{who} has been given up")),
             Condition::Starting | Condition::Running => {
                 if let Some(exit) = child.last_error.as_ref().filter(|exit| now - exit.at < FRESH_S) {
-                    note(Readiness::Degraded, format!("{who} was restarted {:.0} s ago: {}", now - exit.at, exit.error));
+                    note(
+                        Readiness::Degraded,
+                        format!("{who} was restarted {:.0} s ago: {}", now - exit.at, exit.error),
+                    );
                 }
             }
         }
     }
     if abandoned_threads > 0 {
-        note(Readiness::Degraded, format!("{abandoned_threads} blocked thread was given up; restart the process when you can"));
+        note(
+            Readiness::Degraded,
+            format!("{abandoned_threads} blocked thread was given up; restart the process when you can"),
+        );
     }
     let readiness = found.iter().map(|(readiness, _)| *readiness).max().unwrap_or(Readiness::Ready);
     Health { readiness, reasons: found.into_iter().map(|(_, reason)| reason).collect() }

@@ -6,7 +6,9 @@ use asa_framework::deploy::{DeployError, Deployment, Stage};
 use asa_framework::event::{Ending, Event, Events};
 use asa_framework::manifest::{Manifest, Problem, Sources};
 use asa_framework::roles::flooder::{Content, Flooder, FlooderArgs, Plan};
-use asa_framework::roles::negotiator::{Act, Dialogue, Ended, Negotiator, NegotiatorArgs, NegotiatorPlan, Strategy, Task, Turn};
+use asa_framework::roles::negotiator::{
+    Act, Dialogue, Ended, Negotiator, NegotiatorArgs, NegotiatorPlan, Strategy, Task, Turn,
+};
 use futures_util::future::LocalBoxFuture;
 use grasp::net::memory::{Conditions, Fabric, FabricLink};
 use grasp::{Error, ErrorCode, Interfaces, Negotiated, Objective, Registration, Value};

@@ -82,8 +82,7 @@ impl Kit {
         let arbiter = self.threads.then(Arbiter::new);
         let placement = arbiter.as_ref().map_or(Placement::Here, |arbiter| Placement::Arbiter(arbiter.handle()));
         let restart = limits(&mandate.settings.restart);
-        let supervisor =
-            Supervisor::start(&mandate.instance, &self.tree, placement, restart, seed, self.boss.clone());
+        let supervisor = Supervisor::start(&mandate.instance, &self.tree, placement, restart, seed, self.boss.clone());
         let mode = Mode::new(active);
         let roles = Rc::new(RefCell::new(Vec::new()));
         let registered = if number == 1 { mandate.instance.clone() } else { format!("{}#{number}", mandate.instance) };
@@ -189,7 +188,11 @@ impl Incarnation {
         // Running is one thing, answering another.
         let asked = self.roles.iter().map(|role| timeout(ANSWER, role.load.send(Outstanding)));
         let answers = futures_util::future::join_all(asked).await;
-        if answers.iter().all(|answer| matches!(answer, Ok(Ok(_)))) { Ok(()) } else { Err("a role does not answer".into()) }
+        if answers.iter().all(|answer| matches!(answer, Ok(Ok(_)))) {
+            Ok(())
+        } else {
+            Err("a role does not answer".into())
+        }
     }
 
     /// Waits until nothing is in hand or `limit` is over; returns what is left.

@@ -23,9 +23,8 @@ impl Root {
             self.enter(name);
         }
         let begun = self.instance(name).map(|instance| instance.phase).and_then(|phase| {
-            let to = step.from(phase).map_err(|illegal| {
-                Failure::new(FailureCode::Refused, format!("{name}: {illegal}"))
-            })?;
+            let to =
+                step.from(phase).map_err(|illegal| Failure::new(FailureCode::Refused, format!("{name}: {illegal}")))?;
             self.claim(name, operation(step)).map(|_| to)
         });
         let to = match begun {
@@ -58,14 +57,12 @@ impl Root {
         let fresh = mandate(self.manifest(), name);
         let result = match fresh {
             None => Err(Failure::new(FailureCode::Unknown, format!("the manifest has no asa.{name}"))),
-            Some(mandate) => {
-                self.class(&mandate.settings.class, &mandate.settings.version).and_then(|class| {
-                    let instance = self.instance(name)?;
-                    instance.wanted = mandate.settings.state.into();
-                    (instance.class, instance.mandate) = (Some(class), Arc::new(mandate));
-                    Ok(report(Move::Install))
-                })
-            }
+            Some(mandate) => self.class(&mandate.settings.class, &mandate.settings.version).and_then(|class| {
+                let instance = self.instance(name)?;
+                instance.wanted = mandate.settings.state.into();
+                (instance.class, instance.mandate) = (Some(class), Arc::new(mandate));
+                Ok(report(Move::Install))
+            }),
         };
         Box::pin(fut::ready(result))
     }
@@ -92,7 +89,8 @@ impl Root {
 
     fn set_active(&mut self, name: &str, active: bool) -> Work<MoveReport> {
         let set = self.instance(name).and_then(|instance| {
-            let current = instance.current.as_ref().ok_or_else(|| Failure::new(FailureCode::Failed, "it does not run"))?;
+            let current =
+                instance.current.as_ref().ok_or_else(|| Failure::new(FailureCode::Failed, "it does not run"))?;
             current.set_active(active);
             instance.wanted = if active { Phase::Operational } else { Phase::Instantiated };
             Ok(report(Move::Activate))
@@ -148,7 +146,9 @@ impl Root {
         };
         let name = name.to_owned();
         Box::pin(removed.into_actor(self).map(move |removed: Result<MoveReport, Failure>, root: &mut Self, _| {
-            if removed.is_ok() && let Ok(instance) = root.instance(&name) {
+            if removed.is_ok()
+                && let Ok(instance) = root.instance(&name)
+            {
                 instance.promises = 0;
             }
             removed

@@ -88,7 +88,8 @@ impl Handler<Adapt> for Root {
             ChangeKind::NextStart => Box::pin(fut::ready(Ok(()))),
             ChangeKind::Starts => {
                 self.enter(&name);
-                let brought = async move { address.send(Bring { instance: name }).await.unwrap_or_else(|_| Err(super::gone())) };
+                let brought =
+                    async move { address.send(Bring { instance: name }).await.unwrap_or_else(|_| Err(super::gone())) };
                 Box::pin(brought.into_actor(self))
             }
             ChangeKind::Stops => {
@@ -137,8 +138,8 @@ impl Root {
             Err(failure) => return Box::pin(fut::ready(Err(failure))),
         };
         let (address, known) = (ctx.address(), name.to_owned());
-        let bring = move |_: &mut Self| {
-            async move { address.send(Bring { instance: known }).await.unwrap_or_else(|_| Err(super::gone())) }
+        let bring = move |_: &mut Self| async move {
+            address.send(Bring { instance: known }).await.unwrap_or_else(|_| Err(super::gone()))
         };
         if runs && kind == ChangeKind::Restarts {
             let replaced = self.succeed(name, class, mandate, ctx);

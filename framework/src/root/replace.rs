@@ -21,8 +21,7 @@ impl Root {
             let new = self.class(class, version)?;
             let mandate = self.instance(name)?.mandate.clone();
             if mandate.settings.class != class {
-                let message =
-                    format!("{name} is a {}, which no {class} can stand in for", mandate.settings.class);
+                let message = format!("{name} is a {}, which no {class} can stand in for", mandate.settings.class);
                 return Err(Failure::new(FailureCode::Refused, message));
             }
             let parameters = serde_json::Value::Object(mandate.settings.parameters.clone());
@@ -66,9 +65,9 @@ impl Root {
         let limit = Duration::from_millis(blueprint.mandate.settings.healthy_ms.into());
         let begun = Instant::now();
         let proven = async move { proven(kit, blueprint, limit).await.map(|new| (new, begun.elapsed())) };
-        let swapped = proven.into_actor(self).then(move |proven, root: &mut Self, ctx| {
-            root.swap(&name, &from, proven, begun, ctx)
-        });
+        let swapped = proven
+            .into_actor(self)
+            .then(move |proven, root: &mut Self, ctx| root.swap(&name, &from, proven, begun, ctx));
         Box::pin(swapped)
     }
 

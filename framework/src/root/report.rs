@@ -41,10 +41,9 @@ impl Root {
             .map(|(name, instance)| {
                 let load = loads.iter().find(|(known, _)| known == name).map(|(_, load)| *load);
                 let running = instance.current.as_ref().map(|current| current.class);
-                let version = running.or(instance.class).map_or_else(
-                    || instance.mandate.settings.version.clone(),
-                    |class| class.version().to_owned(),
-                );
+                let version = running
+                    .or(instance.class)
+                    .map_or_else(|| instance.mandate.settings.version.clone(), |class| class.version().to_owned());
                 InstanceStatus {
                     name: name.clone(),
                     class: instance.mandate.settings.class.clone(),
@@ -122,7 +121,10 @@ impl Root {
         let current = instance.current.as_ref()?;
         let settings = &current.mandate.settings;
         let prefix = format!("asa.{name}.");
-        let given = self.loaded.effective.0.iter().filter(|setting| !matches!(setting.origin, manifest::Origin::Default | manifest::Origin::ClassDefault(_)));
+        let given =
+            self.loaded.effective.0.iter().filter(|setting| {
+                !matches!(setting.origin, manifest::Origin::Default | manifest::Origin::ClassDefault(_))
+            });
         let origins = given.filter_map(|setting| {
             let key = setting.key.strip_prefix(&prefix)?.to_owned();
             Some(Origin { key, origin: setting.origin.to_string() })

@@ -166,7 +166,16 @@ impl NegotiatorCore {
     /// A core that waits for [`Input::Started`].
     #[must_use]
     pub fn new(strategy: Box<dyn Strategy>, plan: NegotiatorPlan) -> Self {
-        Self { strategy, plan, open: BTreeMap::new(), next_key: 1, pause: None, active: false, idle: false, outputs: VecDeque::new() }
+        Self {
+            strategy,
+            plan,
+            open: BTreeMap::new(),
+            next_key: 1,
+            pause: None,
+            active: false,
+            idle: false,
+            outputs: VecDeque::new(),
+        }
     }
 
     /// Sessions that are open now.

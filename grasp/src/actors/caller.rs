@@ -20,10 +20,8 @@ pub(crate) struct Caller {
 
 impl Caller {
     pub(crate) fn new(connection: Connection, peer: SocketAddr, message: &Message, tally: Tally) -> Self {
-        let requested = match message {
-            Message::RequestNegotiation { session_id, .. } => Some(*session_id),
-            _ => None,
-        };
+        let negotiation = matches!(message, Message::RequestNegotiation { .. });
+        let requested = message.session_id().filter(|_| negotiation);
         Self { peer, connection: Some(Box::new(connection)), requested, tally }
     }
 

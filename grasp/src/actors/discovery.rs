@@ -174,7 +174,7 @@ impl Supervised for Discovery {
     fn restarting(&mut self, _: &mut Context<Self>) {
         match self.lives.end(self.pump.now()) {
             End::Unbegun => {}
-            end => self.succeed(&end),
+            end @ (End::Keep | End::Drop) => self.succeed(&end),
         }
     }
 }

@@ -64,6 +64,8 @@ pub struct Status {
     pub asas: Vec<String>,
     /// Sessions open now.
     pub sessions: usize,
+    /// Session ids in use, those of questions included.
+    pub session_ids: usize,
     /// Locators in the discovery cache, expired ones included.
     pub discovery_cache: usize,
     /// Copies in the flood cache, expired ones included.
@@ -209,6 +211,7 @@ impl Grasp {
             stable_port: node.stable_port,
             asas: node.asas,
             sessions: node.sessions,
+            session_ids: node.session_ids,
             discovery_cache,
             flood_cache,
             counters,

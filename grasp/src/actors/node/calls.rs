@@ -306,6 +306,7 @@ impl Handler<Describe> for Node {
             stable_port: self.topology.stable_port,
             asas: self.books.registry.asas().map(|(_, name)| name.to_owned()).collect(),
             sessions: entries.places.len(),
+            session_ids: entries.ids.active(),
             session_id_clashes: entries.ids.clashes,
             counters: self.around.tally.read(),
         }

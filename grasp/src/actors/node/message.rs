@@ -119,6 +119,7 @@ pub(crate) struct Description {
     pub(crate) stable_port: bool,
     pub(crate) asas: Vec<String>,
     pub(crate) sessions: usize,
+    pub(crate) session_ids: usize,
     pub(crate) session_id_clashes: u64,
     pub(crate) counters: std::collections::BTreeMap<String, u64>,
 }

@@ -248,6 +248,34 @@ fn a_restarted_objective_goes_on_listening_and_serves_what_waited() {
     });
 }
 
+/// ASA-R-10: an objective that falls over the word that nobody listens any more still closes what waits.
+#[test]
+fn what_is_stopped_while_an_objective_falls_stays_stopped() {
+    paused(async {
+        let lan = Lan::new();
+        let (subject, puppet) = (Subject::new(&lan).await, lan.puppet());
+        let ours = asa(&subject.node, "A", &neg(NAME)).await;
+        let (_talk, _session) = open(&ours, &puppet, &subject.node, 1).await;
+        let request = Message::RequestNegotiation { session_id: 2, objective: with(&neg(NAME), 2) };
+        let mut waits = puppet.say(&subject.node, &request).await;
+        sleep(ms(50)).await;
+        subject.arm("objective 32473:x");
+        ours.stop_listen_negotiate(&neg(NAME)).await.unwrap();
+        let begun = Instant::now();
+        assert_eq!(waits.next().await, None, "closed, as by a stop that is heard");
+        assert!(begun.elapsed() < s(1), "{:?}", begun.elapsed());
+        assert_eq!(subject.restarts("objective 32473:x"), 1);
+        // A listener that is let go so is told.
+        let listening = neg(NAME);
+        let (listened, ()) = tokio::join!(ours.listen_negotiate(&listening), async {
+            sleep(s(31)).await;
+            subject.arm("objective 32473:x");
+            ours.stop_listen_negotiate(&listening).await.unwrap();
+        });
+        assert_eq!(code(listened), ErrorCode::Unspecified);
+    });
+}
+
 /// ASA-R-10: registrations, announcements and open sessions outlive the node's own life; what was let go meanwhile is gone.
 #[test]
 fn a_restarted_node_knows_its_asas() {

@@ -6,7 +6,9 @@ use crate::protocol::flood::FloodConfig;
 use crate::protocol::registry::RegistryLimits;
 use crate::recorder::Recorder;
 use crate::wire::Limits;
+use std::sync::Arc;
 use std::time::Duration;
+use supervision::{Escalated, RestartLimits, Tree};
 
 /// Which interfaces GRASP uses (RFC 8990 §2.2).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +18,19 @@ pub enum Interfaces {
     /// These, by name; others are invisible to GRASP.
     Named(Vec<String>),
 }
+
+/// What a node cannot mend by itself.
+#[derive(Debug, Clone)]
+pub enum Failure {
+    /// Its actors have failed too often and are stopped: every call fails with `#03`. Only a new instance helps.
+    GaveUp(Escalated),
+    /// It has failed twice in a row and gone on with nothing that it knew: ASAs get `#06` and must register anew; their
+    /// sessions have been declined.
+    Forgot,
+}
+
+/// Hears of failures; must neither block nor panic.
+pub type OnFailure = Arc<dyn Fn(Failure) + Send + Sync>;
 
 /// Everything that can be set about a node.
 #[derive(Clone)]
@@ -57,6 +72,12 @@ pub struct NodeConfig {
     pub seed: Option<[u8; 32]>,
     /// Takes down every input and output of the cores.
     pub recorder: Option<Recorder>,
+    /// What the node's actors become part of, as children of `node`; `None` for a tree of its own, which nobody watches.
+    pub tree: Option<Tree>,
+    /// How often and how fast its actors are restarted, all of them together.
+    pub restart: RestartLimits,
+    /// Whom it tells of what restarts do not mend.
+    pub on_failure: Option<OnFailure>,
 }
 
 impl Default for NodeConfig {
@@ -80,6 +101,9 @@ impl Default for NodeConfig {
             request_queue: 64,
             seed: None,
             recorder: None,
+            tree: None,
+            restart: RestartLimits::default(),
+            on_failure: None,
         }
     }
 }

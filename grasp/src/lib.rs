@@ -17,7 +17,7 @@ pub mod substrate;
 pub mod wire;
 
 pub use api::{Asa, Grasp, Negotiated, Session, Status, Step};
-pub use config::{Interfaces, NodeConfig};
+pub use config::{Failure, Interfaces, NodeConfig, OnFailure};
 pub use error::{Error, ErrorCode};
 pub use protocol::registry::Registration;
 pub use protocol::{AsaHandle, AsaLocator, Rapid};

@@ -66,6 +66,12 @@ impl<M> Pump<M> {
         &self.machine
     }
 
+    /// The core, to be ended.
+    #[must_use]
+    pub fn into_machine(self) -> M {
+        self.machine
+    }
+
     /// The time now.
     #[must_use]
     pub fn now(&self) -> Time {
@@ -92,6 +98,7 @@ pub trait Pumped: Actor<Context = Context<Self>> {
 
     /// Hands an input to the core and does what follows.
     fn feed(&mut self, input: <Self::Core as Machine>::Input, ctx: &mut Context<Self>) {
+        supervision::strike();
         let pump = self.pump();
         let now = pump.clock.now();
         pump.record(now, || Event::Input(serde_json::to_value(&input).unwrap_or_default()));
@@ -102,6 +109,7 @@ pub trait Pumped: Actor<Context = Context<Self>> {
     /// Does what the core wants done, and sees to it that it is woken in time.
     fn drain(&mut self, ctx: &mut Context<Self>) {
         while let Some(output) = self.pump().machine.poll() {
+            supervision::strike();
             let pump = self.pump();
             pump.record(pump.clock.now(), || Event::Output(serde_json::to_value(&output).unwrap_or_default()));
             self.act(output, ctx);

@@ -16,6 +16,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
+use supervision::RestartLimits;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -103,7 +104,11 @@ async fn brittle(lan: &Lan) -> (Grasp, Arc<Brittle>) {
 /// A node whose recorder panics when it is handed such a record.
 async fn failing(lan: &Lan, at: impl Fn(&Record) -> bool + Send + Sync + 'static) -> Grasp {
     let recorder: Recorder = Arc::new(move |record| assert!(!at(record), "recorded {record:?}"));
-    lan.node_with("failing", |config| config.recorder = Some(recorder)).await
+    lan.node_with("failing", |config| {
+        config.recorder = Some(recorder);
+        config.restart = RestartLimits { restarts: 20, longest_pause: ms(200), ..config.restart };
+    })
+    .await
 }
 
 fn heard(record: &Record, what: &str) -> bool {

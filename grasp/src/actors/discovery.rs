@@ -1,19 +1,24 @@
 //! Discovery: the cache, running questions and relayed ones.
 
+use super::caller::Caller;
 use super::connection::Connection;
 use super::contained::contained_wait;
-use super::links::{LinkChanged, Links};
-use super::node::{Node, ReleaseIds};
+use super::ledger::Lent;
+use super::lives::{End, Lives};
+use super::outlook::Outlook;
 use super::surroundings::Surroundings;
 use crate::constants::RESPONSE_DIAL_TIMEOUT;
 use crate::protocol::cache::Entry;
-use crate::protocol::discovery::{Discovery as Core, DiscoveryCounters, Found, Input, Output, Question};
+use crate::protocol::discovery::{
+    Discovery as Core, DiscoveryConfig, DiscoveryCounters, Found, Input, Output, Question,
+};
 use crate::protocol::{Heard, Time};
 use crate::shell::{Pump, Pumped};
-use crate::wire::{Message as WireMessage, SessionId};
+use crate::wire::Message as WireMessage;
 use actix::prelude::*;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use supervision::{Mailbox, Probe};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::oneshot;
 
@@ -38,20 +43,17 @@ pub(crate) struct AskNetwork {
 /// A question that is being asked; dropped before it is answered, it is asked no more.
 pub(crate) struct Asking {
     pub(crate) request: u64,
-    pub(crate) session_ids: Vec<SessionId>,
     pub(crate) answered: bool,
-    pub(crate) discovery: Addr<Discovery>,
-    pub(crate) node: Addr<Node>,
+    pub(crate) discovery: Mailbox<Discovery>,
+    /// They are free again when nobody asks any more, whatever becomes of the actor that knows the question.
+    pub(crate) _session_ids: Lent,
 }
 
 impl Drop for Asking {
     fn drop(&mut self) {
-        if self.answered {
-            return;
+        if !self.answered {
+            self.discovery.do_send(Feed(Input::Cancel { request: self.request }));
         }
-        // Here as well, since an actor that has failed knows the question no more.
-        self.node.do_send(ReleaseIds { ids: std::mem::take(&mut self.session_ids) });
-        self.discovery.do_send(Feed(Input::Cancel { request: self.request }));
     }
 }
 
@@ -59,21 +61,28 @@ impl Drop for Asking {
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct HeardByStream {
-    pub(crate) connection: Box<Connection>,
-    pub(crate) peer: SocketAddr,
+    pub(crate) caller: Caller,
     pub(crate) message: WireMessage,
     pub(crate) raw: Vec<u8>,
 }
 
 /// What is known and counted.
 #[derive(Message)]
-#[rtype(result = "(DiscoveryCounters, usize)")]
+#[rtype(result = "Known")]
 pub(crate) struct Inspect;
+
+/// The answer: counts of what happened, and locators in the cache.
+#[derive(MessageResponse)]
+pub(crate) struct Known(pub(crate) DiscoveryCounters, pub(crate) usize);
 
 /// The whole cache, and the time now.
 #[derive(Message)]
-#[rtype(result = "(Time, Vec<(String, Entry)>)")]
+#[rtype(result = "Everything")]
 pub(crate) struct All;
+
+/// The answer.
+#[derive(MessageResponse)]
+pub(crate) struct Everything(pub(crate) Time, pub(crate) Vec<(String, Entry)>);
 
 /// What is known about one objective.
 #[derive(Message)]
@@ -83,19 +92,32 @@ pub(crate) struct Cached(pub(crate) String);
 /// The actor.
 pub(crate) struct Discovery {
     pump: Pump<Core>,
+    config: DiscoveryConfig,
     around: Surroundings,
-    links: Links,
+    outlook: Outlook,
+    lives: Lives,
     questions: BTreeMap<u64, oneshot::Sender<Found>>,
     streams: BTreeMap<SocketAddr, Box<Connection>>,
     dials: usize,
 }
 
 impl Discovery {
-    pub(crate) fn new(core: Core, around: Surroundings) -> Self {
-        let (clock, recorder) = (around.clock.clone(), around.recorder.clone());
-        let pump = Pump::new(core, clock, recorder, &around.name, "discovery".into());
-        let (links, questions, streams) = (Links::default(), BTreeMap::new(), BTreeMap::new());
-        Self { pump, around, links, questions, streams, dials: 0 }
+    pub(crate) fn new(config: DiscoveryConfig, around: Surroundings, outlook: Outlook) -> Self {
+        let pump = pump(Core::new(config.clone()), &around);
+        let (questions, streams) = (BTreeMap::new(), BTreeMap::new());
+        Self { pump, config, around, outlook, lives: Lives::default(), questions, streams, dials: 0 }
+    }
+
+    /// The next life: what has been learned is kept, unless that may be what this life fell over. Whoever asks tries again.
+    fn succeed(&mut self, end: &End) {
+        (self.questions, self.streams, self.dials) = (BTreeMap::new(), BTreeMap::new(), 0);
+        let empty = pump(Core::new(self.config.clone()), &self.around);
+        let last = std::mem::replace(&mut self.pump, empty);
+        if *end == End::Keep {
+            self.pump = pump(Core::with(self.config.clone(), last.into_machine().keep()), &self.around);
+        } else {
+            self.around.tally.count("caches_dropped", "discovery");
+        }
     }
 
     /// Opens a connection to the sender of a discovery, writes the answer and closes (RFC 8990 §2.8.5).
@@ -125,11 +147,43 @@ impl Discovery {
     }
 }
 
+fn pump(core: Core, around: &Surroundings) -> Pump<Core> {
+    Pump::new(core, around.clock.clone(), around.recorder.clone(), &around.name, "discovery".into())
+}
+
 impl Actor for Discovery {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
+        self.lives.begin();
         ctx.set_mailbox_capacity(1_024);
+        let (topology, offers) = {
+            let view = self.outlook.view();
+            let offers = view.offers.iter().filter(|(_, offer)| offer.announcement.is_some());
+            let offers: Vec<_> = offers.map(|(name, offer)| (name.clone(), offer.announcement.clone())).collect();
+            (view.topology.clone(), offers)
+        };
+        self.feed(Input::Topology(topology), ctx);
+        for (name, announcement) in offers {
+            self.feed(Input::Local { name, announcement }, ctx);
+        }
+    }
+}
+
+impl Supervised for Discovery {
+    fn restarting(&mut self, _: &mut Context<Self>) {
+        match self.lives.end(self.pump.now()) {
+            End::Unbegun => {}
+            end @ (End::Keep | End::Drop) => self.succeed(&end),
+        }
+    }
+}
+
+impl Handler<Probe> for Discovery {
+    type Result = ();
+
+    fn handle(&mut self, _: Probe, _: &mut Context<Self>) {
+        supervision::answer();
     }
 }
 
@@ -142,7 +196,7 @@ impl Pumped for Discovery {
 
     fn act(&mut self, output: Output, ctx: &mut Context<Self>) {
         match output {
-            Output::Multicast { link, bytes } => self.links.multicast(link, bytes),
+            Output::Multicast { link, bytes } => self.outlook.multicast(link, bytes),
             Output::Respond { to, bytes, .. } => match self.streams.remove(&to) {
                 Some(connection) => {
                     ctx.spawn(connection.answer(bytes).into_actor(self));
@@ -154,11 +208,8 @@ impl Pumped for Discovery {
                     let _ = reply.send(found);
                 }
             }
-            Output::Release(ids) => {
-                if let Some(node) = self.around.node.upgrade() {
-                    node.do_send(ReleaseIds { ids });
-                }
-            }
+            // Whoever asks has lent them, and takes them back; so they are not lost if this actor fails.
+            Output::Release(_) => {}
         }
     }
 }
@@ -187,7 +238,9 @@ impl Handler<HeardByStream> for Discovery {
     type Result = ();
 
     fn handle(&mut self, heard: HeardByStream, ctx: &mut Context<Self>) {
-        let HeardByStream { connection, peer, message, raw } = heard;
+        let HeardByStream { caller, message, raw } = heard;
+        let peer = caller.peer;
+        let Some(connection) = caller.take() else { return };
         if self.streams.len() >= STREAMS {
             self.around.tally.count("connections_refused", "unicast discovery");
             return;
@@ -199,30 +252,22 @@ impl Handler<HeardByStream> for Discovery {
     }
 }
 
-impl Handler<LinkChanged> for Discovery {
-    type Result = ();
-
-    fn handle(&mut self, change: LinkChanged, _: &mut Context<Self>) {
-        self.links.changed(change);
-    }
-}
-
 impl Handler<Inspect> for Discovery {
-    type Result = MessageResult<Inspect>;
+    type Result = Known;
 
     fn handle(&mut self, _: Inspect, _: &mut Context<Self>) -> Self::Result {
         let core = self.pump.machine();
-        MessageResult((core.counters(), core.cache().len()))
+        Known(core.counters(), core.cache().len())
     }
 }
 
 impl Handler<All> for Discovery {
-    type Result = MessageResult<All>;
+    type Result = Everything;
 
     fn handle(&mut self, _: All, _: &mut Context<Self>) -> Self::Result {
         let now = self.pump.now();
         let entries = self.pump.machine().cache().all(now);
-        MessageResult((now, entries.map(|(name, entry)| (name.to_owned(), entry.clone())).collect()))
+        Everything(now, entries.map(|(name, entry)| (name.to_owned(), entry.clone())).collect())
     }
 }
 

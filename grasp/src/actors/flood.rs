@@ -1,13 +1,15 @@
 //! Flooding: the flood cache, its watchers, and what is sent and relayed.
 
-use super::links::{LinkChanged, Links};
+use super::lives::{End, Lives};
+use super::outlook::Outlook;
 use super::surroundings::Surroundings;
 use crate::error::Error;
 use crate::protocol::Time;
-use crate::protocol::flood::{Brought, Flood as Core, FloodCounters, Flooded, Input, Output};
+use crate::protocol::flood::{Brought, Flood as Core, FloodConfig, FloodCounters, Flooded, Input, Output};
 use crate::shell::{Pump, Pumped};
 use actix::prelude::*;
 use std::collections::BTreeMap;
+use supervision::Probe;
 use tokio::sync::{mpsc, oneshot};
 
 /// Something for the core.
@@ -31,8 +33,12 @@ pub(crate) struct Get(pub(crate) String);
 
 /// Every unexpired copy with the flood that brought it, and the time now.
 #[derive(Message)]
-#[rtype(result = "(Time, Vec<(Flooded, Brought)>)")]
+#[rtype(result = "Everything")]
 pub(crate) struct All;
+
+/// The answer.
+#[derive(MessageResponse)]
+pub(crate) struct Everything(pub(crate) Time, pub(crate) Vec<(Flooded, Brought)>);
 
 /// The names of which there are unexpired copies.
 #[derive(Message)]
@@ -46,31 +52,74 @@ pub(crate) struct Watch(pub(crate) String, pub(crate) mpsc::Sender<Flooded>);
 
 /// What is known and counted.
 #[derive(Message)]
-#[rtype(result = "(FloodCounters, usize)")]
+#[rtype(result = "Known")]
 pub(crate) struct Inspect;
+
+/// The answer: counts of what happened, and copies in the cache.
+#[derive(MessageResponse)]
+pub(crate) struct Known(pub(crate) FloodCounters, pub(crate) usize);
 
 /// The actor.
 pub(crate) struct Flood {
     pump: Pump<Core>,
+    config: FloodConfig,
     around: Surroundings,
-    links: Links,
+    outlook: Outlook,
+    lives: Lives,
     floods: BTreeMap<u64, oneshot::Sender<Result<(), Error>>>,
     watchers: BTreeMap<String, Vec<mpsc::Sender<Flooded>>>,
 }
 
 impl Flood {
-    pub(crate) fn new(core: Core, around: Surroundings) -> Self {
-        let (clock, recorder) = (around.clock.clone(), around.recorder.clone());
-        let pump = Pump::new(core, clock, recorder, &around.name, "flood".into());
-        Self { pump, around, links: Links::default(), floods: BTreeMap::new(), watchers: BTreeMap::new() }
+    pub(crate) fn new(config: FloodConfig, around: Surroundings, outlook: Outlook) -> Self {
+        let pump = pump(Core::new(config.clone()), &around);
+        let (floods, watchers) = (BTreeMap::new(), BTreeMap::new());
+        Self { pump, config, around, outlook, lives: Lives::default(), floods, watchers }
     }
+
+    /// The next life: what has been flooded is kept, unless that may be what this life fell over. Whoever floods tries again;
+    /// those who watch are others' and watch on.
+    fn succeed(&mut self, end: &End) {
+        self.floods = BTreeMap::new();
+        let empty = pump(Core::new(self.config.clone()), &self.around);
+        let last = std::mem::replace(&mut self.pump, empty);
+        if *end == End::Keep {
+            self.pump = pump(Core::with(self.config.clone(), last.into_machine().keep()), &self.around);
+        } else {
+            self.around.tally.count("caches_dropped", "flood");
+        }
+    }
+}
+
+fn pump(core: Core, around: &Surroundings) -> Pump<Core> {
+    Pump::new(core, around.clock.clone(), around.recorder.clone(), &around.name, "flood".into())
 }
 
 impl Actor for Flood {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
+        self.lives.begin();
         ctx.set_mailbox_capacity(1_024);
+        let topology = self.outlook.view().topology.clone();
+        self.feed(Input::Topology(topology), ctx);
+    }
+}
+
+impl Supervised for Flood {
+    fn restarting(&mut self, _: &mut Context<Self>) {
+        match self.lives.end(self.pump.now()) {
+            End::Unbegun => {}
+            end @ (End::Keep | End::Drop) => self.succeed(&end),
+        }
+    }
+}
+
+impl Handler<Probe> for Flood {
+    type Result = ();
+
+    fn handle(&mut self, _: Probe, _: &mut Context<Self>) {
+        supervision::answer();
     }
 }
 
@@ -83,7 +132,7 @@ impl Pumped for Flood {
 
     fn act(&mut self, output: Output, _: &mut Context<Self>) {
         match output {
-            Output::Multicast { link, bytes } => self.links.multicast(link, bytes),
+            Output::Multicast { link, bytes } => self.outlook.multicast(link, bytes),
             Output::Flooded(flooded) => {
                 let Some(watchers) = self.watchers.get_mut(&flooded.objective.name) else { return };
                 let tally = &self.around.tally;
@@ -134,12 +183,12 @@ impl Handler<Get> for Flood {
 }
 
 impl Handler<All> for Flood {
-    type Result = MessageResult<All>;
+    type Result = Everything;
 
     fn handle(&mut self, _: All, _: &mut Context<Self>) -> Self::Result {
         let now = self.pump.now();
         let copies = self.pump.machine().store().all(now);
-        MessageResult((now, copies.map(|(flooded, brought)| (flooded.clone(), *brought)).collect()))
+        Everything(now, copies.map(|(flooded, brought)| (flooded.clone(), *brought)).collect())
     }
 }
 
@@ -161,19 +210,11 @@ impl Handler<Watch> for Flood {
     }
 }
 
-impl Handler<LinkChanged> for Flood {
-    type Result = ();
-
-    fn handle(&mut self, change: LinkChanged, _: &mut Context<Self>) {
-        self.links.changed(change);
-    }
-}
-
 impl Handler<Inspect> for Flood {
-    type Result = MessageResult<Inspect>;
+    type Result = Known;
 
     fn handle(&mut self, _: Inspect, _: &mut Context<Self>) -> Self::Result {
         let core = self.pump.machine();
-        MessageResult((core.counters(), core.store().len()))
+        Known(core.counters(), core.store().len())
     }
 }

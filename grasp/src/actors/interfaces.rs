@@ -1,6 +1,6 @@
 //! The list of interfaces: read when the kernel tells of a change, and from time to time anyway.
 
-use super::node::{Changed, Node, Stop};
+use super::node::{Changed, Node};
 use crate::config::Interfaces as Selection;
 use crate::constants::INTERFACE_POLL;
 use crate::net::Network;
@@ -8,23 +8,26 @@ use actix::prelude::*;
 use futures_util::stream;
 use std::sync::Arc;
 use std::time::Duration;
+use supervision::{Fresh, Mailbox};
 
 /// Words of change that come together are answered by one look.
 const SETTLE: Duration = Duration::from_millis(20);
 
 /// The actor.
+#[derive(Clone)]
 pub(crate) struct Interfaces {
     network: Arc<dyn Network>,
     selection: Selection,
-    node: Addr<Node>,
+    node: Mailbox<Node>,
 }
 
 impl Interfaces {
-    pub(crate) fn new(network: Arc<dyn Network>, selection: Selection, node: Addr<Node>) -> Self {
+    pub(crate) fn new(network: Arc<dyn Network>, selection: Selection, node: Mailbox<Node>) -> Self {
         Self { network, selection, node }
     }
 
     fn look(&self) {
+        supervision::strike();
         match self.network.interfaces() {
             Ok(mut found) => {
                 if let Selection::Named(names) = &self.selection {
@@ -36,6 +39,14 @@ impl Interfaces {
         }
     }
 }
+
+impl Fresh for Interfaces {
+    fn fresh(&self) -> Self {
+        self.clone()
+    }
+}
+
+supervision::child!(Interfaces);
 
 struct Word;
 
@@ -71,13 +82,5 @@ impl Handler<Look> for Interfaces {
 
     fn handle(&mut self, _: Look, _: &mut Context<Self>) {
         self.look();
-    }
-}
-
-impl Handler<Stop> for Interfaces {
-    type Result = ();
-
-    fn handle(&mut self, _: Stop, ctx: &mut Context<Self>) {
-        ctx.stop();
     }
 }

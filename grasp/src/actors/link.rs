@@ -2,7 +2,7 @@
 
 use super::connection::{Connection, Incoming};
 use super::contained::{contained, contained_wait};
-use super::node::LinkFailed;
+use super::node::{LinkFailed, Node};
 use super::surroundings::Surroundings;
 use super::{discovery, flood};
 use crate::net::{ByteStream, LinkSockets, Listener, MulticastSocket};
@@ -15,6 +15,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use supervision::{Fresh, Mailbox};
 use tokio::sync::oneshot;
 
 /// Time limit for a connection that brings answers.
@@ -25,11 +26,21 @@ const ANSWERS: usize = 4;
 const ANSWERERS: usize = 256;
 /// Pause after the system refused to accept a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// When to tell the node again that a link has failed.
+const RETELL: Duration = Duration::from_secs(1);
 
 /// Multicast this.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct Send(pub(crate) Vec<u8>);
+
+/// Whom a link tells.
+#[derive(Clone)]
+pub(crate) struct Wiring {
+    pub(crate) node: Mailbox<Node>,
+    pub(crate) discovery: Mailbox<discovery::Discovery>,
+    pub(crate) flood: Mailbox<flood::Flood>,
+}
 
 /// The actor.
 pub(crate) struct Link {
@@ -37,25 +48,23 @@ pub(crate) struct Link {
     name: String,
     around: Surroundings,
     multicast: Arc<dyn MulticastSocket>,
-    answers: Option<Box<dyn Listener>>,
-    discovery: Addr<discovery::Discovery>,
-    flood: Addr<flood::Flood>,
+    answers: Arc<dyn Listener>,
+    wiring: Wiring,
     /// Connections that bring answers, oldest first; dropping the sender closes one.
     answering: VecDeque<oneshot::Sender<()>>,
 }
 
 impl Link {
-    pub(crate) fn new(
-        id: LinkId,
-        name: String,
-        sockets: LinkSockets,
-        around: Surroundings,
-        discovery: Addr<discovery::Discovery>,
-        flood: Addr<flood::Flood>,
-    ) -> Self {
+    pub(crate) fn new(id: LinkId, name: String, sockets: LinkSockets, around: Surroundings, wiring: Wiring) -> Self {
         let LinkSockets { multicast, answers } = sockets;
-        let (multicast, answers) = (Arc::from(multicast), Some(answers));
-        Self { id, name, around, multicast, answers, discovery, flood, answering: VecDeque::new() }
+        let (multicast, answers) = (Arc::from(multicast), Arc::from(answers));
+        Self { id, name, around, multicast, answers, wiring, answering: VecDeque::new() }
+    }
+
+    /// Tells the node until it closes the link.
+    fn failed(&mut self, ctx: &mut Context<Self>) {
+        self.wiring.node.do_send(LinkFailed { link: self.id });
+        ctx.run_later(RETELL, Self::failed);
     }
 
     fn datagram(&self, bytes: Vec<u8>, source: SocketAddr) {
@@ -82,12 +91,12 @@ impl Link {
             (WireMessage::Noop, _) => return,
             (WireMessage::Flood { .. }, true) => {
                 let heard = Heard { link, source, raw, message };
-                self.flood.try_send(flood::Feed(flooding::Input::Heard(heard))).is_ok()
+                self.wiring.flood.try_send(flood::Feed(flooding::Input::Heard(heard))).is_ok()
             }
             (WireMessage::Discovery { .. }, true)
             | (WireMessage::Response { .. } | WireMessage::Synch { .. }, false) => {
                 let heard = Heard { link, source, raw, message };
-                self.discovery.try_send(discovery::Feed(discovering::Input::Heard(heard))).is_ok()
+                self.wiring.discovery.try_send(discovery::Feed(discovering::Input::Heard(heard))).is_ok()
             }
             _ => {
                 tally.count("messages_out_of_place", kind.name());
@@ -152,7 +161,7 @@ struct Datagram(io::Result<(Vec<u8>, SocketAddr)>);
 pub(super) struct Accepted(pub(super) io::Result<(ByteStream, SocketAddr)>);
 
 /// Connections, one after the other; a refusal of the system is followed by a pause.
-pub(super) fn accepting(listener: Box<dyn Listener>) -> impl Stream<Item = Accepted> {
+pub(super) fn accepting(listener: Arc<dyn Listener>) -> impl Stream<Item = Accepted> {
     stream::unfold(listener, |listener| async move {
         let accepted = listener.accept().await;
         if accepted.is_err() {
@@ -171,29 +180,36 @@ fn receiving(socket: Arc<dyn MulticastSocket>) -> impl Stream<Item = Datagram> {
     })
 }
 
+impl Fresh for Link {
+    /// The sockets are kept, and what waits in them.
+    fn fresh(&self) -> Self {
+        let (multicast, answers) = (self.multicast.clone(), self.answers.clone());
+        let (name, around, wiring) = (self.name.clone(), self.around.clone(), self.wiring.clone());
+        Self { id: self.id, name, around, multicast, answers, wiring, answering: VecDeque::new() }
+    }
+}
+
+supervision::child!(Link);
+
 impl Actor for Link {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         ctx.set_mailbox_capacity(1_024);
         ctx.add_stream(receiving(self.multicast.clone()));
-        if let Some(listener) = self.answers.take() {
-            ctx.add_stream(accepting(listener));
-        }
+        ctx.add_stream(accepting(self.answers.clone()));
     }
 }
 
 impl StreamHandler<Datagram> for Link {
     fn handle(&mut self, Datagram(received): Datagram, ctx: &mut Context<Self>) {
+        supervision::strike();
         match received {
             Ok((bytes, source)) => self.datagram(bytes, source),
             Err(error) => {
                 tracing::warn!(link = self.name, %error, "the link's socket failed; it will be opened anew");
                 self.around.tally.count("link_failures", self.name.as_str());
-                if let Some(node) = self.around.node.upgrade() {
-                    node.do_send(LinkFailed { link: self.id });
-                }
-                ctx.stop();
+                self.failed(ctx);
             }
         }
     }
@@ -203,6 +219,7 @@ impl StreamHandler<Datagram> for Link {
 
 impl StreamHandler<Accepted> for Link {
     fn handle(&mut self, Accepted(accepted): Accepted, ctx: &mut Context<Self>) {
+        supervision::strike();
         match accepted {
             Ok((stream, peer)) => self.answered(stream, peer, ctx),
             Err(error) => {
@@ -219,6 +236,7 @@ impl Handler<Answer> for Link {
     type Result = ();
 
     fn handle(&mut self, Answer(incoming, peer): Answer, _: &mut Context<Self>) {
+        supervision::strike();
         match incoming {
             Incoming::Message(message, raw) => self.pass(message, raw, peer, false),
             Incoming::Undecodable(error) | Incoming::Broken(error) => self.undecodable(&error, peer),
@@ -231,6 +249,7 @@ impl Handler<Send> for Link {
     type Result = ();
 
     fn handle(&mut self, Send(bytes): Send, _: &mut Context<Self>) {
+        supervision::strike();
         let (substrate, multicast) = (&self.around.substrate, &self.multicast);
         let sent = contained(&self.around.tally, "multicast", || multicast.send(&substrate.seal(self.id, bytes)));
         if let Some(Err(error)) = sent {

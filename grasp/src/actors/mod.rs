@@ -16,15 +16,18 @@
 //!                    └───────────────┘          └─────────────┘
 //! ```
 
+pub(crate) mod caller;
 pub(crate) mod connection;
 pub(crate) mod contained;
 pub(crate) mod discovery;
 pub(crate) mod flood;
 pub(crate) mod interfaces;
+pub(crate) mod ledger;
 pub(crate) mod link;
-pub(crate) mod links;
+pub(crate) mod lives;
 pub(crate) mod node;
 pub(crate) mod objective;
+pub(crate) mod outlook;
 pub(crate) mod reception;
 pub(crate) mod session;
 pub(crate) mod surroundings;

@@ -1,8 +1,10 @@
-//! One registered objective: who listens, which requests wait, which value is served.
+//! One registered objective: whose turn it is to take a request, which requests wait, which value is served.
 
-use super::connection::Connection;
-use super::node::Owned;
-use super::session::{Core, Handed, Held, Origin, Session, Slot};
+use super::caller::Caller;
+use super::ledger::Slot;
+use super::lives::{End, Lives};
+use super::outlook::Outlook;
+use super::session::{Core, Handed, Held, Origin, Session};
 use super::surroundings::Surroundings;
 use crate::error::{Error, ErrorCode};
 use crate::protocol::AsaHandle;
@@ -10,16 +12,15 @@ use crate::protocol::negotiation::Negotiation;
 use crate::protocol::session::SessionConfig;
 use crate::wire::{Message, Objective as WireObjective};
 use actix::prelude::*;
-use std::collections::{BTreeSet, VecDeque};
-use std::net::SocketAddr;
+use std::collections::VecDeque;
+use supervision::Probe;
 use tokio::sync::oneshot;
 
-/// A negotiation request, its connection in hand.
+/// A negotiation request.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct Requested {
-    pub(crate) connection: Box<Connection>,
-    pub(crate) peer: SocketAddr,
+    pub(crate) caller: Caller,
     pub(crate) objective: WireObjective,
     pub(crate) config: SessionConfig,
     pub(crate) slot: Slot,
@@ -29,7 +30,7 @@ pub(crate) struct Requested {
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct SynchRequested {
-    pub(crate) connection: Box<Connection>,
+    pub(crate) caller: Caller,
     pub(crate) slot: Slot,
 }
 
@@ -48,25 +49,26 @@ pub(crate) struct Listen {
 #[rtype(result = "()")]
 pub(crate) struct Stop(pub(crate) AsaHandle);
 
-/// The value that is served now.
+/// Nobody holds the objective any more: nothing comes after this.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(crate) struct Serve(pub(crate) Option<WireObjective>);
+pub(crate) struct Close;
 
 /// The actor.
 pub(crate) struct Objective {
+    name: String,
     around: Surroundings,
+    outlook: Outlook,
     capacity: usize,
-    listening: BTreeSet<AsaHandle>,
+    lives: Lives,
     listeners: VecDeque<(AsaHandle, Listener)>,
     queue: VecDeque<Requested>,
-    served: Option<WireObjective>,
 }
 
 impl Objective {
-    pub(crate) fn new(around: Surroundings, capacity: usize) -> Self {
-        let (listening, listeners, queue) = (BTreeSet::new(), VecDeque::new(), VecDeque::new());
-        Self { around, capacity, listening, listeners, queue, served: None }
+    pub(crate) fn new(name: String, around: Surroundings, outlook: Outlook, capacity: usize) -> Self {
+        let (lives, listeners, queue) = (Lives::default(), VecDeque::new(), VecDeque::new());
+        Self { name, around, outlook, capacity, lives, listeners, queue }
     }
 
     /// Brings waiting requests and waiting listeners together, each in the order of arrival.
@@ -74,29 +76,74 @@ impl Objective {
         self.listeners.retain(|(_, reply)| !reply.is_closed());
         while !self.queue.is_empty() {
             let Some((asa, reply)) = self.listeners.pop_front() else { return };
+            // It may have stopped or gone, and word of that be still to come.
+            if !self.outlook.listens(&self.name, asa) {
+                refuse(reply);
+                continue;
+            }
             let Some(request) = self.queue.pop_front() else { return };
             self.hand_over(asa, reply, request);
         }
     }
 
     fn hand_over(&mut self, asa: AsaHandle, reply: Listener, request: Requested) {
-        let Requested { connection, peer, objective, config, slot } = request;
-        let (session_id, key) = (slot.session_id, slot.key);
+        let Requested { caller, objective, config, slot } = request;
+        let (session_id, peer) = (slot.session_id, caller.peer);
+        let Some(connection) = caller.take() else { return };
         let core = Core::Negotiation(Box::new(Negotiation::responder(config, objective.clone())));
-        let session = Session::new(self.around.clone(), core, Origin::Accepted(connection), slot).start();
-        if let Some(node) = self.around.node.upgrade() {
-            node.do_send(Owned { key, asa, objective: objective.name.clone(), session: session.clone() });
-        }
+        let around = self.around.clone();
+        let session = Session::start_in(around, core, Origin::Accepted(connection), slot, asa);
         // If the listener goes in this very moment, what it would have held tells the peer so.
         let _ = reply.send(Ok(Handed { session: Held(session), session_id, peer, objective }));
     }
+
+    /// Lets go of those who do not listen any more, and of the requests if nobody does.
+    fn settle(&mut self) {
+        for (asa, reply) in std::mem::take(&mut self.listeners) {
+            if self.outlook.listens(&self.name, asa) {
+                self.listeners.push_back((asa, reply));
+            } else {
+                refuse(reply);
+            }
+        }
+        if !self.outlook.negotiates(&self.name) {
+            self.queue.drain(..).for_each(|request| request.caller.close());
+        }
+    }
+}
+
+fn refuse(listener: Listener) {
+    let _ = listener.send(Err(Error::new(ErrorCode::Unspecified, "listening has been stopped")));
 }
 
 impl Actor for Objective {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
+        self.lives.begin();
         ctx.set_mailbox_capacity(256);
+        // Word of it may have been lost with the last life.
+        self.settle();
+        self.pair();
+    }
+}
+
+impl Supervised for Objective {
+    /// Requests and listeners wait on, unless they may be what this life fell over: then the requests are declined, and
+    /// whoever listens tries again.
+    fn restarting(&mut self, _: &mut Context<Self>) {
+        if self.lives.end(self.around.clock.now()) == End::Drop {
+            self.around.tally.count("caches_dropped", "objective");
+            (self.listeners, self.queue) = (VecDeque::new(), VecDeque::new());
+        }
+    }
+}
+
+impl Handler<Probe> for Objective {
+    type Result = ();
+
+    fn handle(&mut self, _: Probe, _: &mut Context<Self>) {
+        supervision::answer();
     }
 }
 
@@ -104,10 +151,11 @@ impl Handler<Requested> for Objective {
     type Result = ();
 
     fn handle(&mut self, request: Requested, _: &mut Context<Self>) {
-        if self.listening.is_empty() || self.queue.len() >= self.capacity {
-            // Dropping the connection closes it at once (RFC 8990 §2.8.6, T-43).
-            self.around.tally.count("requests_refused", if self.listening.is_empty() { "no listener" } else { "full" });
-            return;
+        supervision::strike();
+        let deaf = !self.outlook.negotiates(&self.name);
+        if deaf || self.queue.len() >= self.capacity {
+            self.around.tally.count("requests_refused", if deaf { "no listener" } else { "full" });
+            return request.caller.close();
         }
         self.queue.push_back(request);
         self.pair();
@@ -117,8 +165,10 @@ impl Handler<Requested> for Objective {
 impl Handler<SynchRequested> for Objective {
     type Result = ();
 
-    fn handle(&mut self, SynchRequested { connection, slot }: SynchRequested, ctx: &mut Context<Self>) {
-        let Some(objective) = self.served.clone() else { return };
+    fn handle(&mut self, SynchRequested { caller, slot }: SynchRequested, ctx: &mut Context<Self>) {
+        supervision::strike();
+        let (served, Some(connection)) = (self.outlook.served(&self.name), caller.take()) else { return };
+        let Some(objective) = served else { return };
         let bytes = Message::Synch { session_id: slot.session_id, objective }.encode();
         // The slot is one of the bounded number that the node has.
         ctx.spawn(connection.answer(bytes).into_actor(self).map(|(), _, _| drop(slot)));
@@ -129,7 +179,7 @@ impl Handler<Listen> for Objective {
     type Result = ();
 
     fn handle(&mut self, Listen { asa, reply }: Listen, _: &mut Context<Self>) {
-        self.listening.insert(asa);
+        supervision::strike();
         self.listeners.push_back((asa, reply));
         self.pair();
     }
@@ -139,23 +189,22 @@ impl Handler<Stop> for Objective {
     type Result = ();
 
     fn handle(&mut self, Stop(asa): Stop, _: &mut Context<Self>) {
-        self.listening.remove(&asa);
+        supervision::strike();
+        // It may listen again already, but those calls were before.
         let all = std::mem::take(&mut self.listeners);
         let (stopped, kept): (VecDeque<_>, VecDeque<_>) = all.into_iter().partition(|(owner, _)| *owner == asa);
         self.listeners = kept;
-        for (_, reply) in stopped {
-            let _ = reply.send(Err(Error::new(ErrorCode::Unspecified, "listening has been stopped")));
-        }
-        if self.listening.is_empty() {
-            self.queue.clear();
-        }
+        stopped.into_iter().for_each(|(_, reply)| refuse(reply));
+        self.settle();
     }
 }
 
-impl Handler<Serve> for Objective {
+impl Handler<Close> for Objective {
     type Result = ();
 
-    fn handle(&mut self, Serve(served): Serve, _: &mut Context<Self>) {
-        self.served = served;
+    /// No drill strikes here: this is the end in any case.
+    fn handle(&mut self, _: Close, ctx: &mut Context<Self>) {
+        self.settle();
+        ctx.stop();
     }
 }

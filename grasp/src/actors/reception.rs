@@ -1,9 +1,10 @@
 //! The node's TCP listener: reads the first message of each connection, under bounds of number and time (COM-13).
 
+use super::caller::Caller;
 use super::connection::{Connection, Incoming};
 use super::contained::contained_wait;
 use super::link::{Accepted, accepting};
-use super::node::{Arrived, Node, Stop};
+use super::node::{Arrived, Node};
 use super::surroundings::Surroundings;
 use crate::constants::INVALID_EXCERPT;
 use crate::net::{ByteStream, Listener};
@@ -11,15 +12,17 @@ use crate::wire::{DecodeError, Message, Value};
 use actix::prelude::*;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
+use supervision::{Fresh, Mailbox};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 /// The actor.
 pub(crate) struct Reception {
-    listener: Option<Box<dyn Listener>>,
+    listener: Arc<dyn Listener>,
     around: Surroundings,
-    node: Addr<Node>,
+    node: Mailbox<Node>,
     capacity: usize,
     timeout: Duration,
     /// Those that have said nothing yet, oldest first; dropping the sender closes the connection.
@@ -30,21 +33,13 @@ pub(crate) struct Reception {
 
 impl Reception {
     pub(crate) fn new(
-        listener: Box<dyn Listener>,
+        listener: Arc<dyn Listener>,
         around: Surroundings,
-        node: Addr<Node>,
+        node: Mailbox<Node>,
         capacity: usize,
         timeout: Duration,
     ) -> Self {
-        Self {
-            listener: Some(listener),
-            around,
-            node,
-            capacity,
-            timeout,
-            waiting: VecDeque::new(),
-            reading: JoinSet::new(),
-        }
+        Self { listener, around, node, capacity, timeout, waiting: VecDeque::new(), reading: JoinSet::new() }
     }
 
     fn receive(&mut self, stream: ByteStream, peer: SocketAddr) {
@@ -64,8 +59,9 @@ impl Reception {
                 _ = &mut evicted => {}
                 first = tokio::time::timeout(timeout, first) => match first {
                     Ok(Some((connection, message, raw))) => {
-                        let connection = Box::new(connection);
-                        if node.try_send(Arrived { connection, peer, message, raw }).is_err() {
+                        let caller = Caller::new(connection, peer, &message, around.tally.clone());
+                        if let Err(unsent) = node.try_send(Arrived { caller, message, raw }) {
+                            unsent.into_inner().caller.close();
                             around.tally.count("connections_refused", "busy");
                         }
                     }
@@ -114,18 +110,27 @@ fn invalid(error: &DecodeError) -> Option<Message> {
     Some(Message::Invalid { session_id, content: Value::item(&text).ok() })
 }
 
+impl Fresh for Reception {
+    /// The socket is kept, so that connections wait in it meanwhile; those that have said nothing yet are closed.
+    fn fresh(&self) -> Self {
+        let (listener, around, node) = (self.listener.clone(), self.around.clone(), self.node.clone());
+        Self::new(listener, around, node, self.capacity, self.timeout)
+    }
+}
+
+supervision::child!(Reception);
+
 impl Actor for Reception {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        if let Some(listener) = self.listener.take() {
-            ctx.add_stream(accepting(listener));
-        }
+        ctx.add_stream(accepting(self.listener.clone()));
     }
 }
 
 impl StreamHandler<Accepted> for Reception {
     fn handle(&mut self, Accepted(accepted): Accepted, _: &mut Context<Self>) {
+        supervision::strike();
         match accepted {
             Ok((stream, peer)) => self.receive(stream, peer),
             Err(error) => {
@@ -136,12 +141,4 @@ impl StreamHandler<Accepted> for Reception {
     }
 
     fn finished(&mut self, _: &mut Context<Self>) {}
-}
-
-impl Handler<Stop> for Reception {
-    type Result = ();
-
-    fn handle(&mut self, _: Stop, ctx: &mut Context<Self>) {
-        ctx.stop();
-    }
 }

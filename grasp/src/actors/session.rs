@@ -2,18 +2,17 @@
 
 use super::connection::{Connection, Incoming, Outgoing, Reader, write_all};
 use super::contained::{Sheltered, contained_wait};
-use super::node::{Ended, Node};
+use super::ledger::Slot;
 use super::surroundings::Surroundings;
 use crate::error::{Error, ErrorCode};
 use crate::net::{ByteStream, Network};
 use crate::protocol::negotiation::Negotiation;
 use crate::protocol::session::{Call, Input, Outcome, Output, Standing};
 use crate::protocol::synchronization::Synchronization;
-use crate::protocol::{Machine, Time};
+use crate::protocol::{AsaHandle, Machine, Time};
 use crate::shell::{Pump, Pumped};
 use crate::substrate::Substrate;
 use crate::wire::SessionId;
-use actix::WeakAddr;
 use actix::prelude::*;
 use futures_util::stream::{self, Stream};
 use std::collections::BTreeMap;
@@ -27,21 +26,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Longest pause before the last words of a session that has failed: its peer is to hear them within a second.
 const LAST_WORDS: Duration = Duration::from_millis(500);
-
-/// A session's place in the node's books; leaving it frees the session id.
-pub(crate) struct Slot {
-    pub(crate) key: u64,
-    pub(crate) session_id: SessionId,
-    pub(crate) node: WeakAddr<Node>,
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        if let Some(node) = self.node.upgrade() {
-            node.do_send(Ended { key: self.key });
-        }
-    }
-}
 
 /// Either kind of core.
 pub(crate) enum Core {
@@ -130,12 +114,21 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(crate) fn new(around: Surroundings, core: Core, origin: Origin, slot: Slot) -> Self {
+    fn new(around: Surroundings, core: Core, origin: Origin, slot: Slot) -> Self {
         let label = format!("session-{}", slot.key);
         let pump = Pump::new(core, around.clock.clone(), around.recorder.clone(), &around.name, label);
         let (slot, origin) = (Some(slot), Some(origin));
         let calls = BTreeMap::new();
         Self { pump, around, origin, slot, outgoing: None, reading: None, calls, next_call: 0, abandoned: false }
+    }
+
+    /// Starts a session that belongs to an ASA. If it fails, nothing else does.
+    pub(crate) fn start_in(around: Surroundings, core: Core, origin: Origin, slot: Slot, asa: AsaHandle) -> Addr<Self> {
+        let kind = around.sessions.clone();
+        supervision::contain(&kind, |ctx| {
+            slot.belongs(asa, ctx.address());
+            Self::new(around, core, origin, slot)
+        })
     }
 
     /// Ends the actor once the session is over and nobody will ask any more; what was sent is written all the same.

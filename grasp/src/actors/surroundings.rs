@@ -1,15 +1,15 @@
 //! What the actors of a node share.
 
-use super::node::Node;
 use super::tally::Tally;
+use crate::config::NodeConfig;
 use crate::net::Network;
 use crate::recorder::Recorder;
 use crate::shell::Clock;
 use crate::substrate::Substrate;
 use crate::wire::Limits;
-use actix::WeakAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use supervision::{Tree, Vitals};
 
 /// What the actors of a node share; it outlasts each of their lives.
 #[derive(Clone)]
@@ -25,10 +25,37 @@ pub(crate) struct Surroundings {
     pub(crate) size: Arc<AtomicUsize>,
     /// The last key that was given to a session, a question or a flood.
     pub(crate) keys: Arc<AtomicU64>,
-    pub(crate) node: WeakAddr<Node>,
+    /// Where failures of sessions are counted.
+    pub(crate) sessions: Arc<Vitals>,
 }
 
+/// Whose children the actors of a node are.
+pub(crate) const OWNER: &str = "node";
+/// What all its sessions together are called.
+const SESSIONS: &str = "session";
+
 impl Surroundings {
+    pub(crate) fn new(
+        config: &NodeConfig,
+        network: Arc<dyn Network>,
+        substrate: Arc<dyn Substrate>,
+        tree: &Tree,
+    ) -> Self {
+        Self {
+            name: config.name.clone(),
+            clock: Clock::start(network.clone()),
+            recorder: config.recorder.clone(),
+            network,
+            substrate,
+            tally: Tally::default(),
+            depth: config.message.depth,
+            size: Arc::new(AtomicUsize::new(config.message.size)),
+            keys: Arc::default(),
+            // Those of an earlier node in the same tree count on.
+            sessions: tree.find(OWNER, SESSIONS).unwrap_or_else(|| tree.shared(OWNER, SESSIONS)),
+        }
+    }
+
     pub(crate) fn limits(&self) -> Limits {
         Limits { size: self.size.load(Ordering::Relaxed), depth: self.depth }
     }

@@ -1,6 +1,6 @@
 //! What an ASA asks of its node: registration, discovery, negotiation (RFC 8991 §2.3.3 to §2.3.5).
 
-use super::{Grasp, Session, answer, gone};
+use super::{Grasp, Session, answer, answer_again, gone};
 use crate::actors::discovery;
 use crate::actors::node::{self, Node};
 use crate::actors::session::{Handed, Target};
@@ -62,6 +62,16 @@ impl Asa {
         T: Send + 'static,
     {
         answer(&self.grasp.node, message).await?
+    }
+
+    /// As [`Asa::call`], for what may be done any number of times.
+    pub(super) async fn call_again<M, T>(&self, message: impl Fn() -> M) -> Result<T, Error>
+    where
+        Node: Handler<M>,
+        M: Message<Result = Result<T, Error>> + Send + 'static,
+        T: Send + 'static,
+    {
+        answer_again(&self.grasp.node, message).await?
     }
 
     pub(super) fn timeout(&self, timeout: Duration) -> Duration {
@@ -130,9 +140,12 @@ impl Asa {
         let deadline = Instant::now() + timeout;
         let mut left = timeout;
         for _ in 0..TRIES {
-            let (asa, objective) = (self.handle, objective.clone());
-            let call = node::Discover { asa, objective, timeout: left, minimum_ttl, scope, direct_only };
-            let (mut asking, found) = self.call(call).await?;
+            let (asa, timeout) = (self.handle, left);
+            let call = || {
+                let objective = objective.clone();
+                node::Discover { asa, objective, timeout, minimum_ttl, scope, direct_only }
+            };
+            let (mut asking, found) = self.call_again(call).await?;
             if let Ok(found) = found.await {
                 asking.answered = true;
                 return Ok(found);
@@ -141,7 +154,7 @@ impl Asa {
             tokio::time::sleep(PAUSE.min(left)).await;
             left = deadline.saturating_duration_since(Instant::now());
         }
-        Err(gone())
+        Err(gone(&self.grasp.discovery))
     }
 
     /// Requests a negotiation (RFC 8991 §2.3.5). With no `peer` one is discovered; a dead locator is skipped for the next.
@@ -156,7 +169,7 @@ impl Asa {
         peer: Option<&AsaLocator>,
         timeout: Duration,
     ) -> Result<Negotiated, Error> {
-        self.call(node::MayNegotiate { asa: self.handle, objective: objective.clone() }).await?;
+        self.call_again(|| node::MayNegotiate { asa: self.handle, objective: objective.clone() }).await?;
         let deadline = Instant::now() + self.timeout(timeout);
         let nobody = ErrorCode::NoDiscoveryReply;
         let (session, outcome) = match peer {
@@ -182,7 +195,7 @@ impl Asa {
         timeout: Duration,
         opened: impl FnOnce(SessionId, Option<SocketAddr>),
     ) -> Result<Negotiated, Error> {
-        self.call(node::MayNegotiate { asa: self.handle, objective: objective.clone() }).await?;
+        self.call_again(|| node::MayNegotiate { asa: self.handle, objective: objective.clone() }).await?;
         let deadline = Instant::now() + self.timeout(timeout);
         let (session, call) = self.open(objective, peer, deadline, true).await?;
         opened(session.session_id, session.peer);
@@ -284,7 +297,7 @@ impl Asa {
         let mut pause = Duration::ZERO;
         loop {
             let since = Instant::now();
-            let handed = self.call(node::Listen { asa: self.handle, objective: objective.clone() }).await?;
+            let handed = self.call_again(|| node::Listen { asa: self.handle, objective: objective.clone() }).await?;
             if let Ok(handed) = handed.await {
                 return handed;
             }
@@ -303,7 +316,8 @@ impl Asa {
     ///
     /// `#06`, `#13`, `#14`, `#15`, `#16`.
     pub async fn stop_listen_negotiate(&self, objective: &Objective) -> Result<(), Error> {
-        self.call(node::StopListen { asa: self.handle, objective: objective.clone(), negotiation: true }).await
+        let (asa, negotiation) = (self.handle, true);
+        self.call_again(|| node::StopListen { asa, objective: objective.clone(), negotiation }).await
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Every list is as long as the bound of what it shows at most, and its order is the same whenever its content is.
 
-use super::{Grasp, answer};
+use super::{Grasp, answer_again};
 use crate::actors::{discovery, flood, node, session};
 use crate::error::Error;
 use crate::protocol::Time;
@@ -198,7 +198,7 @@ fn ms(duration: Duration) -> u64 {
 
 impl Grasp {
     async fn link_names(&self) -> Result<BTreeMap<u32, String>, Error> {
-        let node = answer(&self.node, node::Describe {}).await?;
+        let node = answer_again(&self.node, || node::Describe {}).await?;
         Ok(node.links.into_iter().map(|(id, name, _)| (id, name)).collect())
     }
 
@@ -209,7 +209,7 @@ impl Grasp {
     /// `#03` after a shutdown.
     pub async fn discovery_cache(&self) -> Result<Vec<DiscoveryEntry>, Error> {
         let links = self.link_names().await?;
-        let (now, entries) = answer(&self.discovery, discovery::All).await?;
+        let discovery::Everything(now, entries) = answer_again(&self.discovery, || discovery::All).await?;
         let entry = |(objective, entry): (String, Entry)| DiscoveryEntry {
             objective,
             locator: entry.locator.to_string(),
@@ -229,7 +229,7 @@ impl Grasp {
     /// `#03` after a shutdown.
     pub async fn flood_cache(&self) -> Result<Vec<FloodEntry>, Error> {
         let links = self.link_names().await?;
-        let (now, copies) = answer(&self.flood, flood::All).await?;
+        let flood::Everything(now, copies) = answer_again(&self.flood, || flood::All).await?;
         let entry = |(flooded, brought): (Flooded, Brought)| FloodEntry {
             value: flooded.objective.value.as_ref().map(|value| diagnostic(value.as_bytes())),
             origin: brought.initiator,
@@ -252,7 +252,7 @@ impl Grasp {
     /// `#03` after a shutdown.
     pub async fn sessions(&self) -> Result<Vec<SessionEntry>, Error> {
         let deadline = Instant::now() + SESSIONS_ANSWER;
-        let listed = answer(&self.node, node::ListSessions {}).await?;
+        let listed = answer_again(&self.node, || node::ListSessions {}).await?;
         let asked: FuturesUnordered<_> = listed
             .iter()
             .filter_map(|listed| Some((listed.entry.key, listed.actor.as_ref()?.send(session::Inspect))))
@@ -286,6 +286,6 @@ impl Grasp {
     ///
     /// `#03` after a shutdown.
     pub async fn objectives(&self) -> Result<Vec<ObjectiveEntry>, Error> {
-        answer(&self.node, node::ListObjectives {}).await
+        answer_again(&self.node, || node::ListObjectives {}).await
     }
 }

@@ -12,25 +12,32 @@ pub use session::{Session, Step};
 
 use crate::actors::discovery::{self, Discovery};
 use crate::actors::flood::{self, Flood};
-use crate::actors::node::{self, Node};
-use crate::config::NodeConfig;
+use crate::actors::link::Wiring;
+use crate::actors::node::{self, Node, Parts};
+use crate::actors::surroundings::{OWNER, Surroundings};
+use crate::config::{Failure, NodeConfig, OnFailure};
 use crate::error::{Error, ErrorCode};
 use crate::net::{Listener, Network};
 use crate::protocol::AsaHandle;
 use crate::substrate::Substrate;
+use actix::dev::MessageResponse;
 use actix::prelude::*;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha12Rng;
 use std::io;
 use std::net::Ipv6Addr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::Instant;
+use supervision::{Escalated, Mailbox, Placement, RestartStrategy, Supervisor};
+use tokio::time::{Instant, timeout, timeout_at};
 
 /// A running GRASP instance. Cloning gives another handle; the instance runs until [`Grasp::shutdown`].
 #[derive(Clone)]
 pub struct Grasp {
-    node: Addr<Node>,
-    discovery: Addr<Discovery>,
-    flood: Addr<Flood>,
+    node: Mailbox<Node>,
+    discovery: Mailbox<Discovery>,
+    flood: Mailbox<Flood>,
+    supervisor: Supervisor,
     default_timeout: Duration,
 }
 
@@ -57,6 +64,8 @@ pub struct Status {
     pub asas: Vec<String>,
     /// Sessions open now.
     pub sessions: usize,
+    /// Session ids in use, those of questions included.
+    pub session_ids: usize,
     /// Locators in the discovery cache, expired ones included.
     pub discovery_cache: usize,
     /// Copies in the flood cache, expired ones included.
@@ -65,18 +74,62 @@ pub struct Status {
     pub counters: std::collections::BTreeMap<String, u64>,
 }
 
+/// Times that an actor is asked again for what it can be asked any number of times.
+const TRIES: usize = 5;
+/// How long the actors have to end, at least.
+const END: Duration = Duration::from_secs(1);
+
 /// An actor of the node does not answer; the only place that says why.
-fn gone() -> Error {
-    Error::new(ErrorCode::Unspecified, "the GRASP node has been shut down")
+fn gone<A: Actor>(actor: &Mailbox<A>) -> Error {
+    let detail = if actor.connected() {
+        "the GRASP node has failed over this and is restarting; try again"
+    } else {
+        "the GRASP node has been shut down"
+    };
+    Error::new(ErrorCode::Unspecified, detail)
 }
 
 /// Asks an actor of the node.
-async fn answer<A, M>(actor: &Addr<A>, message: M) -> Result<M::Result, Error>
+async fn answer<A, M>(actor: &Mailbox<A>, message: M) -> Result<M::Result, Error>
 where
     A: Actor<Context = Context<A>> + Handler<M>,
-    M: Message<Result: Send> + Send + 'static,
+    M: Message<Result: MessageResponse<A, M> + Send> + Send + 'static,
 {
-    actor.send(message).await.map_err(|_| gone())
+    actor.send(message).await.map_err(|_| gone(actor))
+}
+
+/// Asks an actor of the node what it may be asked any number of times: its restart is not noticed.
+async fn answer_again<A, M>(actor: &Mailbox<A>, message: impl Fn() -> M) -> Result<M::Result, Error>
+where
+    A: Actor<Context = Context<A>> + Handler<M>,
+    M: Message<Result: MessageResponse<A, M> + Send> + Send + 'static,
+{
+    let mut answered = answer(actor, message()).await;
+    for _ in 1..TRIES {
+        if answered.is_ok() || !actor.connected() {
+            break;
+        }
+        // What is sent now waits for its next life.
+        answered = answer(actor, message()).await;
+    }
+    answered
+}
+
+/// Hears when the node's actors are given up.
+struct Boss(Option<OnFailure>);
+
+impl Actor for Boss {
+    type Context = Context<Self>;
+}
+
+impl Handler<Escalated> for Boss {
+    type Result = ();
+
+    fn handle(&mut self, escalated: Escalated, _: &mut Context<Self>) {
+        if let Some(tell) = &self.0 {
+            tell(Failure::GaveUp(escalated));
+        }
+    }
 }
 
 impl Grasp {
@@ -90,15 +143,17 @@ impl Grasp {
     /// Those of the system, if it cannot listen at all.
     pub fn start(config: NodeConfig, network: Arc<dyn Network>, substrate: Arc<dyn Substrate>) -> io::Result<Self> {
         let listener = if substrate.is_ready() { Some(listen(&config, &*network)?) } else { None };
+        let listener = listener.map(|(listener, stable)| (Arc::from(listener), stable));
         let default_timeout = config.default_timeout;
-        let mut parts = None;
-        let node = Node::create(|ctx| {
-            let node = Node::new(config, network, substrate, listener, ctx.address());
-            parts = Some(node.caches());
-            node
-        });
-        let (discovery, flood) = parts.ok_or_else(|| io::Error::other("the node did not start"))?;
-        Ok(Self { node, discovery, flood, default_timeout })
+        let tree = config.tree.clone().unwrap_or_default();
+        let around = Surroundings::new(&config, network, substrate, &tree);
+        let mut random = ChaCha12Rng::from_seed(config.seed.unwrap_or_else(rand::random));
+        let boss = Boss(config.on_failure.clone()).start().recipient();
+        let policy = (RestartStrategy::OneForOne, config.restart);
+        let supervisor = Supervisor::start(OWNER, &tree, Placement::Here, policy, random.random(), boss);
+        let parts = Parts { config, around, supervisor: supervisor.clone(), random, listener };
+        let Wiring { node, discovery, flood } = node::start(parts);
+        Ok(Self { node, discovery, flood, supervisor, default_timeout })
     }
 
     /// Registers an ASA (RFC 8991 §2.3.3); it is deregistered when the last clone of the result is dropped.
@@ -133,9 +188,9 @@ impl Grasp {
     ///
     /// `#03` after a shutdown.
     pub async fn status(&self) -> Result<Status, Error> {
-        let node = answer(&self.node, node::Describe {}).await?;
-        let (discovery, discovery_cache) = answer(&self.discovery, discovery::Inspect).await?;
-        let (flood, flood_cache) = answer(&self.flood, flood::Inspect).await?;
+        let node = answer_again(&self.node, || node::Describe {}).await?;
+        let discovery::Known(discovery, discovery_cache) = answer_again(&self.discovery, || discovery::Inspect).await?;
+        let flood::Known(flood, flood_cache) = answer_again(&self.flood, || flood::Inspect).await?;
         let mut counters = node.counters;
         counters.insert("session_id_clashes".into(), node.session_id_clashes);
         for (prefix, value) in
@@ -156,6 +211,7 @@ impl Grasp {
             stable_port: node.stable_port,
             asas: node.asas,
             sessions: node.sessions,
+            session_ids: node.session_ids,
             discovery_cache,
             flood_cache,
             counters,
@@ -168,22 +224,25 @@ impl Grasp {
     ///
     /// `#03` after a shutdown.
     pub async fn flooded_names(&self) -> Result<Vec<String>, Error> {
-        answer(&self.flood, flood::Names).await
+        answer_again(&self.flood, || flood::Names).await
     }
 
     /// Declines open sessions, deregisters all ASAs, and ends the instance when the sessions are gone or after `limit`.
     pub async fn shutdown(&self, limit: Duration) {
+        let deadline = Instant::now() + limit.max(END);
+        // A node that has failed may rest before it hears of it.
+        let left = timeout_at(deadline, answer_again(&self.node, || node::Leave {})).await;
         let deadline = Instant::now() + limit;
-        if self.node.send(node::Leave {}).await.is_err() {
-            return;
-        }
-        while Instant::now() < deadline {
-            match self.node.send(node::Describe {}).await {
-                Ok(description) if description.sessions > 0 => tokio::time::sleep(Duration::from_millis(10)).await,
-                _ => break,
+        while let Ok(Ok(())) = left
+            && Instant::now() < deadline
+        {
+            match timeout(END, self.node.send(node::Describe {})).await {
+                Ok(Ok(description)) if description.sessions == 0 => break,
+                Ok(Err(_)) if !self.node.connected() => break,
+                _ => tokio::time::sleep(Duration::from_millis(10)).await,
             }
         }
-        let _ = self.node.send(node::Stop {}).await;
+        self.supervisor.stop(limit.max(END)).await;
     }
 }
 

@@ -1,7 +1,7 @@
 //! Synchronization and flooding (RFC 8991 §2.3.6).
 
 use super::asa::PAUSE;
-use super::{Asa, answer, gone};
+use super::{Asa, answer_again, gone};
 use crate::actors::{flood, node};
 use crate::error::{Error, ErrorCode};
 use crate::protocol::AsaLocator;
@@ -16,6 +16,10 @@ use tokio::time::Instant;
 const WATCH_QUEUE: usize = 64;
 
 impl Asa {
+    async fn may_synchronize(&self, objective: &Objective) -> Result<(), Error> {
+        self.call_again(|| node::MaySynchronize { asa: self.handle, objective: objective.clone() }).await
+    }
+
     /// Reads the value of a synchronization objective (RFC 8991 §2.3.6).
     ///
     /// With no `peer` a flooded copy is returned at once if there is one; else a peer is discovered and asked.
@@ -45,12 +49,12 @@ impl Asa {
         timeout: Duration,
         rapid: bool,
     ) -> Result<Objective, Error> {
-        self.call(node::MaySynchronize { asa: self.handle, objective: objective.clone() }).await?;
+        self.may_synchronize(objective).await?;
         let deadline = Instant::now() + self.timeout(timeout);
         let result = match peer {
             Some(peer) => self.request(objective, peer, deadline, false).await,
             None => {
-                let flooded = answer(&self.grasp.flood, flood::Get(objective.name.clone())).await?;
+                let flooded = answer_again(&self.grasp.flood, || flood::Get(objective.name.clone())).await?;
                 if let Some(latest) = flooded.into_iter().next() {
                     return Ok(latest.objective);
                 }
@@ -74,7 +78,7 @@ impl Asa {
     ///
     /// `#06`, `#13`, `#14`, `#16`, `#32`.
     pub async fn listen_synchronize(&self, objective: &Objective) -> Result<(), Error> {
-        self.call(node::ServeValue { asa: self.handle, objective: objective.clone() }).await
+        self.call_again(|| node::ServeValue { asa: self.handle, objective: objective.clone() }).await
     }
 
     /// Stops serving the value (RFC 8991 §2.3.6).
@@ -83,7 +87,8 @@ impl Asa {
     ///
     /// `#06`, `#13`, `#14`, `#16`, `#32`.
     pub async fn stop_listen_synchronize(&self, objective: &Objective) -> Result<(), Error> {
-        self.call(node::StopListen { asa: self.handle, objective: objective.clone(), negotiation: false }).await
+        let (asa, negotiation) = (self.handle, false);
+        self.call_again(|| node::StopListen { asa, objective: objective.clone(), negotiation }).await
     }
 
     /// Floods objectives with their tags (RFC 8991 §2.3.6); `ttl` in milliseconds, 0 for ever.
@@ -101,7 +106,7 @@ impl Asa {
         }
         // The actor that had it has failed. A copy that is sent twice does no harm.
         tokio::time::sleep(PAUSE).await;
-        self.call(node::FloodOut { asa, ttl, objectives }).await?.await.map_err(|_| gone())?
+        self.call(node::FloodOut { asa, ttl, objectives }).await?.await.map_err(|_| gone(&self.grasp.flood))?
     }
 
     /// Every unexpired flooded copy of an objective, latest first (RFC 8991 §2.3.6).
@@ -110,8 +115,8 @@ impl Asa {
     ///
     /// `#06`, `#16`, `#32`.
     pub async fn get_flood(&self, objective: &Objective) -> Result<Vec<Flooded>, Error> {
-        self.call(node::MaySynchronize { asa: self.handle, objective: objective.clone() }).await?;
-        answer(&self.grasp.flood, flood::Get(objective.name.clone())).await
+        self.may_synchronize(objective).await?;
+        answer_again(&self.grasp.flood, || flood::Get(objective.name.clone())).await
     }
 
     /// Tells of every copy of an objective that is flooded from now on (an extension).
@@ -120,9 +125,9 @@ impl Asa {
     ///
     /// `#06`, `#16`, `#32`.
     pub async fn watch_flood(&self, objective: &Objective) -> Result<mpsc::Receiver<Flooded>, Error> {
-        self.call(node::MaySynchronize { asa: self.handle, objective: objective.clone() }).await?;
+        self.may_synchronize(objective).await?;
         let (watcher, copies) = mpsc::channel(WATCH_QUEUE);
-        answer(&self.grasp.flood, flood::Watch(objective.name.clone(), watcher)).await?;
+        answer_again(&self.grasp.flood, || flood::Watch(objective.name.clone(), watcher.clone())).await?;
         Ok(copies)
     }
 
@@ -137,6 +142,6 @@ impl Asa {
             return Err(Error::new(ErrorCode::NotObjective, flooded.objective.name.as_str()));
         }
         let input = crate::protocol::flood::Input::Expire(flooded.clone());
-        answer(&self.grasp.flood, flood::Feed(input)).await
+        answer_again(&self.grasp.flood, || flood::Feed(input.clone())).await
     }
 }

@@ -246,11 +246,17 @@ impl Registry {
         Some(Objective { value: holding.value.clone(), ..holding.objective.clone() })
     }
 
+    /// The ASAs that listen for negotiations of this name.
+    pub fn negotiators(&self, name: &str) -> impl Iterator<Item = AsaHandle> {
+        let holders = self.objectives.get(name).into_iter().flatten();
+        let listens = |holding: &Holding| holding.listening && holding.objective.is_negotiable();
+        holders.filter(move |(_, holding)| listens(holding)).map(|(asa, _)| *asa)
+    }
+
     /// Tells whether any ASA listens for negotiations of this name.
     #[must_use]
     pub fn negotiates(&self, name: &str) -> bool {
-        let listens = |(_, holding): &(AsaHandle, Holding)| holding.listening && holding.objective.is_negotiable();
-        self.objectives.get(name).is_some_and(|holders| holders.iter().any(listens))
+        self.negotiators(name).next().is_some()
     }
 
     /// What discovery may say about the name now; `None` for nothing.

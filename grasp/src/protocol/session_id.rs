@@ -36,7 +36,7 @@ impl Maker {
 
 /// The ids that are active, and those that were.
 pub struct SessionIds {
-    draw: Box<dyn FnMut() -> u32>,
+    draw: Box<dyn FnMut() -> u32 + Send>,
     active: BTreeMap<SessionId, BTreeSet<Maker>>,
     recent: BTreeMap<SessionId, Time>,
     order: VecDeque<(Time, SessionId)>,
@@ -47,7 +47,7 @@ pub struct SessionIds {
 impl SessionIds {
     /// Takes its ids from `draw`, which must be cryptographically strong and seeded from the system.
     #[must_use]
-    pub fn new(draw: impl FnMut() -> u32 + 'static) -> Self {
+    pub fn new(draw: impl FnMut() -> u32 + Send + 'static) -> Self {
         Self {
             draw: Box::new(draw),
             active: BTreeMap::new(),

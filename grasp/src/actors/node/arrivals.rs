@@ -1,10 +1,11 @@
 //! Requests from the network (RFC 8990 §2.8.6).
 
-use super::{Arrived, Ended, Node, Owned, ReleaseIds, Unparked};
-use crate::actors::connection::{Connection, scope_of};
+use super::{Arrived, Node, Unparked};
+use crate::actors::caller::Caller;
+use crate::actors::connection::scope_of;
 use crate::actors::discovery::HeardByStream;
 use crate::actors::objective::{Requested, SynchRequested};
-use crate::actors::session::{Abandon, Target};
+use crate::actors::session::Target;
 use crate::api::dump::Kind;
 use crate::protocol::session_id::Maker;
 use crate::wire::{Message as WireMessage, Objective, SessionId};
@@ -16,6 +17,8 @@ use std::time::Duration;
 const PARK: Duration = Duration::from_secs(60);
 /// Connections kept so; more are closed.
 const PARKED: usize = 64;
+/// Why a request is refused that has the id of another session.
+const CLASH: &str = "session id clash";
 
 impl Node {
     fn refuse(&self, why: &str) {
@@ -33,25 +36,26 @@ impl Node {
     /// Enters a request's session id; a clash is discarded so that its sender sees a timeout (RFC 8990 §2.8.6).
     fn admit(
         &mut self,
-        connection: Box<Connection>,
+        caller: Caller,
         session_id: SessionId,
         maker: Maker,
         ctx: &mut Context<Self>,
-    ) -> Option<Box<Connection>> {
-        if self.places.len() >= self.config.sessions {
-            self.refuse("sessions");
-            return None;
-        }
-        // A node's own ASAs are not strangers to each other.
-        if maker != Maker::Itself && self.places.of(maker) >= self.config.peer_sessions {
-            self.refuse("sessions of one peer");
-            return None;
-        }
-        if self.ids.accept(session_id, maker) {
-            return Some(connection);
-        }
-        self.refuse("session id clash");
-        if self.parked < PARKED {
+    ) -> Option<Caller> {
+        let mut entries = self.books.ledger.entries();
+        let refused = if entries.places.len() >= self.config.sessions {
+            "sessions"
+        } else if maker != Maker::Itself && entries.places.of(maker) >= self.config.peer_sessions {
+            // A node's own ASAs are not strangers to each other.
+            "sessions of one peer"
+        } else if entries.ids.accept(session_id, maker) {
+            return Some(caller);
+        } else {
+            CLASH
+        };
+        drop(entries);
+        self.refuse(refused);
+        let connection = caller.take();
+        if refused == CLASH && self.parked < PARKED {
             self.parked += 1;
             let silent = async move {
                 tokio::time::sleep(PARK).await;
@@ -64,41 +68,41 @@ impl Node {
 
     fn negotiation_requested(
         &mut self,
-        connection: Box<Connection>,
-        peer: SocketAddr,
+        caller: Caller,
         session_id: SessionId,
         objective: Objective,
         ctx: &mut Context<Self>,
     ) {
-        if !self.registry.negotiates(&objective.name) {
+        if !self.books.registry.negotiates(&objective.name) {
+            caller.close();
             return self.refuse("no listener");
         }
-        let maker = self.maker(&peer);
-        let Some(connection) = self.admit(connection, session_id, maker, ctx) else { return };
+        let (peer, maker) = (caller.peer, self.maker(&caller.peer));
+        let Some(caller) = self.admit(caller, session_id, maker, ctx) else { return };
         let slot =
             self.slot(session_id, maker, Target::Address(peer), &objective.name, Kind::of_negotiation(&objective));
         let config = self.session_config(session_id, &objective.name);
         let actor = self.objective(&objective.name);
-        if actor.try_send(Requested { connection, peer, objective, config, slot }).is_err() {
+        if let Err(unsent) = actor.try_send(Requested { caller, objective, config, slot }) {
+            unsent.into_inner().caller.close();
             self.refuse("busy");
         }
     }
 
     fn synchronization_requested(
         &mut self,
-        connection: Box<Connection>,
-        peer: SocketAddr,
+        caller: Caller,
         session_id: SessionId,
         objective: &Objective,
         ctx: &mut Context<Self>,
     ) {
-        if self.registry.served(&objective.name).is_none() {
+        if self.books.registry.served(&objective.name).is_none() {
             return self.refuse("no listener");
         }
-        let maker = self.maker(&peer);
-        let Some(connection) = self.admit(connection, session_id, maker, ctx) else { return };
+        let (peer, maker) = (caller.peer, self.maker(&caller.peer));
+        let Some(caller) = self.admit(caller, session_id, maker, ctx) else { return };
         let slot = self.slot(session_id, maker, Target::Address(peer), &objective.name, Kind::Synchronization);
-        if self.objective(&objective.name).try_send(SynchRequested { connection, slot }).is_err() {
+        if self.objective(&objective.name).try_send(SynchRequested { caller, slot }).is_err() {
             self.refuse("busy");
         }
     }
@@ -107,19 +111,20 @@ impl Node {
 impl Handler<Arrived> for Node {
     type Result = ();
 
-    fn handle(&mut self, Arrived { connection, peer, message, raw }: Arrived, ctx: &mut Context<Self>) {
+    fn handle(&mut self, Arrived { caller, message, raw }: Arrived, ctx: &mut Context<Self>) {
+        supervision::strike();
         if self.secured().is_err() {
-            return;
+            return caller.close();
         }
         match message {
             WireMessage::RequestNegotiation { session_id, objective } => {
-                self.negotiation_requested(connection, peer, session_id, objective, ctx);
+                self.negotiation_requested(caller, session_id, objective, ctx);
             }
             WireMessage::RequestSynchronization { session_id, objective } => {
-                self.synchronization_requested(connection, peer, session_id, &objective, ctx);
+                self.synchronization_requested(caller, session_id, &objective, ctx);
             }
             WireMessage::Discovery { .. } => {
-                if self.discovery.try_send(HeardByStream { connection, peer, message, raw }).is_err() {
+                if self.wiring.discovery.try_send(HeardByStream { caller, message, raw }).is_err() {
                     self.refuse("busy");
                 }
             }
@@ -133,44 +138,6 @@ impl Handler<Arrived> for Node {
             | WireMessage::Invalid { .. } => {
                 self.around.tally.count("messages_out_of_place", message.message_type().name());
             }
-        }
-    }
-}
-
-impl Handler<Owned> for Node {
-    type Result = ();
-
-    fn handle(&mut self, Owned { key, asa, objective, session }: Owned, _: &mut Context<Self>) {
-        if self.registry.registered(asa, &objective).is_err() {
-            // Its ASA or its objective has gone in the meantime.
-            session.do_send(Abandon);
-            return;
-        }
-        match self.places.get_mut(key) {
-            Some(occupant) => occupant.owner = Some((asa, session)),
-            // It is over already, or this node has started anew and knows nothing of it.
-            None => session.do_send(Abandon),
-        }
-    }
-}
-
-impl Handler<Ended> for Node {
-    type Result = ();
-
-    fn handle(&mut self, Ended { key }: Ended, _: &mut Context<Self>) {
-        if let Some((maker, occupant)) = self.places.leave(key) {
-            self.ids.release(self.around.clock.now(), occupant.session_id, maker);
-        }
-    }
-}
-
-impl Handler<ReleaseIds> for Node {
-    type Result = ();
-
-    fn handle(&mut self, ReleaseIds { ids }: ReleaseIds, _: &mut Context<Self>) {
-        let now = self.around.clock.now();
-        for id in ids {
-            self.ids.release(now, id, Maker::Us);
         }
     }
 }

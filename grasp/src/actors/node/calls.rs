@@ -2,13 +2,12 @@
 
 use super::{
     DeregisterAsa, DeregisterObjective, Describe, Description, Discover, FloodOut, Gone, Leave, Listen, MayNegotiate,
-    MaySynchronize, Node, Open, RegisterAsa, RegisterObjective, Registered, ServeValue, Stop, StopListen,
+    MaySynchronize, Node, Open, RegisterAsa, RegisterObjective, Registered, ServeValue, StopListen,
 };
 use crate::actors::discovery::{AskNetwork, Asking};
 use crate::actors::flood::SendFlood;
-use crate::actors::node::links::StopLink;
 use crate::actors::objective;
-use crate::actors::session::{Abandon, Core, Handed, Held, Origin, Session};
+use crate::actors::session::{Core, Handed, Held, Origin, Session};
 use crate::api::dump::Kind;
 use crate::error::{Error, ErrorCode};
 use crate::protocol::discovery::{Found, Question};
@@ -27,7 +26,7 @@ const TRIES: usize = 8;
 impl Node {
     fn registered(&self, asa: AsaHandle, objective: &Objective) -> Result<&Objective, Error> {
         self.secured()?;
-        self.registry.registered(asa, &objective.name)
+        self.books.registry.registered(asa, &objective.name)
     }
 
     fn negotiable(&self, asa: AsaHandle, objective: &Objective) -> Result<(), Error> {
@@ -42,7 +41,8 @@ impl Node {
     fn fits(&self, asa: AsaHandle, objective: &Objective) -> Result<(), Error> {
         let served = Objective { value: objective.value.clone(), ..self.registered(asa, objective)?.clone() };
         let size = Message::Synch { session_id: SessionId::MAX, objective: served }.encode().len();
-        let limit = self.registry.registration(&objective.name).map_or(self.config.message.size, |r| r.message_size);
+        let limit =
+            self.books.registry.registration(&objective.name).map_or(self.config.message.size, |r| r.message_size);
         if size > limit {
             let detail = format!("the message has {size} bytes; {limit} are allowed");
             return Err(Error::new(ErrorCode::Unspecified, detail));
@@ -58,9 +58,8 @@ impl Node {
             }
             self.announce(name);
         }
-        for session in self.places.iter().filter_map(|(_, _, occupant)| occupant.owned_by(asa)) {
-            session.do_send(Abandon);
-        }
+        self.books.held.remove(&asa);
+        self.books.ledger.entries().abandon(asa, None);
     }
 }
 
@@ -74,8 +73,10 @@ fn check_loop_count(objective: &Objective) -> Result<(), Error> {
 impl Handler<RegisterAsa> for Node {
     type Result = Result<Registered, Error>;
 
-    fn handle(&mut self, RegisterAsa { name }: RegisterAsa, ctx: &mut Context<Self>) -> Self::Result {
-        Ok(Registered { handle: self.registry.register_asa(&name)?, node: ctx.address() })
+    fn handle(&mut self, RegisterAsa { name }: RegisterAsa, _: &mut Context<Self>) -> Self::Result {
+        supervision::strike();
+        let handle = self.books.registry.register_asa(&name)?;
+        Ok(Registered { handle, node: self.wiring.node.clone(), _held: self.books.hold(handle) })
     }
 }
 
@@ -83,7 +84,8 @@ impl Handler<DeregisterAsa> for Node {
     type Result = Result<(), Error>;
 
     fn handle(&mut self, DeregisterAsa { asa, name }: DeregisterAsa, _: &mut Context<Self>) -> Self::Result {
-        let names = self.registry.deregister_asa(asa, &name)?;
+        supervision::strike();
+        let names = self.books.registry.deregister_asa(asa, &name)?;
         self.forget(asa, &names);
         Ok(())
     }
@@ -93,7 +95,8 @@ impl Handler<Gone> for Node {
     type Result = ();
 
     fn handle(&mut self, Gone { asa }: Gone, _: &mut Context<Self>) {
-        let names = self.registry.remove_asa(asa);
+        supervision::strike();
+        let names = self.books.registry.remove_asa(asa);
         self.forget(asa, &names);
     }
 }
@@ -102,10 +105,11 @@ impl Handler<RegisterObjective> for Node {
     type Result = Result<(), Error>;
 
     fn handle(&mut self, call: RegisterObjective, _: &mut Context<Self>) -> Self::Result {
+        supervision::strike();
         let RegisterObjective { asa, objective, registration } = call;
         self.secured()?;
         let size = registration.message_size;
-        self.registry.register_objective(asa, &objective, registration)?;
+        self.books.registry.register_objective(asa, &objective, registration)?;
         self.around.size.fetch_max(size, Ordering::Relaxed);
         self.announce(&objective.name);
         Ok(())
@@ -120,14 +124,11 @@ impl Handler<DeregisterObjective> for Node {
         DeregisterObjective { asa, name }: DeregisterObjective,
         _: &mut Context<Self>,
     ) -> Self::Result {
+        supervision::strike();
         self.secured()?;
-        self.registry.deregister_objective(asa, &name)?;
+        self.books.registry.deregister_objective(asa, &name)?;
         // All state for the objective goes, open negotiations about it included (RFC 8991 §2.3.3).
-        for (_, _, occupant) in self.places.iter().filter(|(_, _, occupant)| occupant.objective == name) {
-            if let Some(session) = occupant.owned_by(asa) {
-                session.do_send(Abandon);
-            }
-        }
+        self.books.ledger.entries().abandon(asa, Some(&name));
         if let Some(objective) = self.objectives.get(&name) {
             objective.do_send(objective::Stop(asa));
         }
@@ -139,10 +140,11 @@ impl Handler<DeregisterObjective> for Node {
 impl Handler<Discover> for Node {
     type Result = Result<(Asking, oneshot::Receiver<Found>), Error>;
 
-    fn handle(&mut self, call: Discover, ctx: &mut Context<Self>) -> Self::Result {
+    fn handle(&mut self, call: Discover, _: &mut Context<Self>) -> Self::Result {
+        supervision::strike();
         let Discover { asa, objective, timeout, minimum_ttl, scope, direct_only } = call;
         self.secured()?;
-        self.registry.name(asa)?;
+        self.books.registry.name(asa)?;
         check_loop_count(&objective)?;
         let size = Message::Discovery {
             session_id: u32::MAX,
@@ -155,15 +157,14 @@ impl Handler<Discover> for Node {
             return Err(Error::new(ErrorCode::Unspecified, detail));
         }
         let request = self.around.key();
-        let now = self.around.clock.now();
-        let tries = if timeout.is_zero() { 0 } else { TRIES };
-        let session_ids: Vec<SessionId> = (0..tries).map(|_| self.ids.allocate(now)).collect();
-        let (discovery, node) = (self.discovery.clone(), ctx.address());
-        let asking = Asking { request, session_ids: session_ids.clone(), answered: false, discovery, node };
+        let lent = self.books.ledger.lend(if timeout.is_zero() { 0 } else { TRIES });
+        let session_ids = lent.ids.clone();
+        let discovery = self.wiring.discovery.clone();
+        let asking = Asking { request, answered: false, discovery, _session_ids: lent };
         let (reply, found) = oneshot::channel();
         let question =
             Question { request, asker: asa, objective, session_ids, timeout, minimum_ttl, scope, direct_only };
-        self.discovery.do_send(AskNetwork { question, reply });
+        self.wiring.discovery.do_send(AskNetwork { question, reply });
         Ok((asking, found))
     }
 }
@@ -172,6 +173,7 @@ impl Handler<MayNegotiate> for Node {
     type Result = Result<(), Error>;
 
     fn handle(&mut self, MayNegotiate { asa, objective }: MayNegotiate, _: &mut Context<Self>) -> Self::Result {
+        supervision::strike();
         self.negotiable(asa, &objective)
     }
 }
@@ -180,8 +182,9 @@ impl Handler<MaySynchronize> for Node {
     type Result = Result<(), Error>;
 
     fn handle(&mut self, MaySynchronize { asa, objective }: MaySynchronize, _: &mut Context<Self>) -> Self::Result {
+        supervision::strike();
         self.secured()?;
-        self.registry.name(asa)?;
+        self.books.registry.name(asa)?;
         if !objective.is_synchronizable() {
             return Err(Error::new(ErrorCode::NotSynchronizable, objective.name.as_str()));
         }
@@ -193,15 +196,18 @@ impl Handler<Open> for Node {
     type Result = Result<(Held, SessionId), Error>;
 
     fn handle(&mut self, call: Open, _: &mut Context<Self>) -> Self::Result {
+        supervision::strike();
         let Open { asa, objective, target, negotiation } = call;
         self.secured()?;
         // The ASA may have gone while a peer was looked for.
-        self.registry.name(asa)?;
-        if self.places.len() >= self.config.sessions {
+        self.books.registry.name(asa)?;
+        let mut entries = self.books.ledger.entries();
+        if entries.places.len() >= self.config.sessions {
             let detail = format!("{} sessions are open", self.config.sessions);
             return Err(Error::new(ErrorCode::Unspecified, detail));
         }
-        let session_id = self.ids.allocate(self.around.clock.now());
+        let session_id = entries.ids.allocate(self.around.clock.now());
+        drop(entries);
         let kind = if negotiation { Kind::of_negotiation(&objective) } else { Kind::Synchronization };
         let slot = self.slot(session_id, Maker::Us, target.clone(), &objective.name, kind);
         let config = self.session_config(session_id, &objective.name);
@@ -210,11 +216,7 @@ impl Handler<Open> for Node {
         } else {
             Core::Synchronization(Box::new(Synchronization::new(config, &objective.name)))
         };
-        let key = slot.key;
-        let session = Session::new(self.around.clone(), core, Origin::Dial(target), slot).start();
-        if let Some(occupant) = self.places.get_mut(key) {
-            occupant.owner = Some((asa, session.clone()));
-        }
+        let session = Session::start_in(self.around.clone(), core, Origin::Dial(target), slot, asa);
         Ok((Held(session), session_id))
     }
 }
@@ -223,8 +225,9 @@ impl Handler<Listen> for Node {
     type Result = Result<oneshot::Receiver<Result<Handed, Error>>, Error>;
 
     fn handle(&mut self, Listen { asa, objective }: Listen, _: &mut Context<Self>) -> Self::Result {
+        supervision::strike();
         self.negotiable(asa, &objective)?;
-        self.registry.listen(asa, &objective.name, true)?;
+        self.books.registry.listen(asa, &objective.name, true)?;
         let (reply, handed) = oneshot::channel();
         self.objective(&objective.name).do_send(objective::Listen { asa, reply });
         self.announce(&objective.name);
@@ -236,6 +239,7 @@ impl Handler<StopListen> for Node {
     type Result = Result<(), Error>;
 
     fn handle(&mut self, call: StopListen, _: &mut Context<Self>) -> Self::Result {
+        supervision::strike();
         let StopListen { asa, objective, negotiation } = call;
         let known = self.registered(asa, &objective)?;
         if negotiation && !known.is_negotiable() {
@@ -244,7 +248,7 @@ impl Handler<StopListen> for Node {
         if !negotiation && !known.is_synchronizable() {
             return Err(Error::new(ErrorCode::NotSynchronizable, objective.name.as_str()));
         }
-        self.registry.listen(asa, &objective.name, false)?;
+        self.books.registry.listen(asa, &objective.name, false)?;
         self.objective(&objective.name).do_send(objective::Stop(asa));
         self.announce(&objective.name);
         Ok(())
@@ -255,9 +259,10 @@ impl Handler<ServeValue> for Node {
     type Result = Result<(), Error>;
 
     fn handle(&mut self, ServeValue { asa, objective }: ServeValue, _: &mut Context<Self>) -> Self::Result {
+        supervision::strike();
         self.secured()?;
         self.fits(asa, &objective)?;
-        self.registry.serve(asa, &objective)?;
+        self.books.registry.serve(asa, &objective)?;
         self.objective(&objective.name);
         self.announce(&objective.name);
         Ok(())
@@ -268,28 +273,29 @@ impl Handler<FloodOut> for Node {
     type Result = Result<oneshot::Receiver<Result<(), Error>>, Error>;
 
     fn handle(&mut self, FloodOut { asa, ttl, objectives }: FloodOut, _: &mut Context<Self>) -> Self::Result {
+        supervision::strike();
         self.secured()?;
-        self.registry.name(asa)?;
+        self.books.registry.name(asa)?;
         for (objective, _) in &objectives {
             self.registered(asa, objective)?;
         }
-        let now = self.around.clock.now();
-        let session_id = self.ids.allocate(now);
-        // A flood is over once it is sent; its id must not be used again for as long as it is remembered.
-        self.ids.release(now, session_id, Maker::Us);
+        // A flood is over once it is sent; its id is not used again for as long as it is remembered.
+        let session_id = self.books.ledger.lend(1).ids.first().copied().unwrap_or_default();
         let (request, (reply, sent)) = (self.around.key(), oneshot::channel());
         let input = flooding::Input::Flood { request, session_id, ttl, objectives };
-        self.flood.do_send(SendFlood { input, request, reply });
+        self.wiring.flood.do_send(SendFlood { input, request, reply });
         Ok(sent)
     }
 }
 
 impl Handler<Describe> for Node {
-    type Result = MessageResult<Describe>;
+    type Result = Description;
 
     fn handle(&mut self, _: Describe, _: &mut Context<Self>) -> Self::Result {
+        supervision::strike();
         let substrate = &self.around.substrate;
-        MessageResult(Description {
+        let entries = self.books.ledger.entries();
+        Description {
             name: self.config.name.clone(),
             substrate: substrate.name(),
             secure: substrate.is_secure(),
@@ -298,11 +304,12 @@ impl Handler<Describe> for Node {
             global: self.topology.global,
             port: self.topology.port,
             stable_port: self.topology.stable_port,
-            asas: self.registry.asas().map(|(_, name)| name.to_owned()).collect(),
-            sessions: self.places.len(),
-            session_id_clashes: self.ids.clashes,
+            asas: self.books.registry.asas().map(|(_, name)| name.to_owned()).collect(),
+            sessions: entries.places.len(),
+            session_ids: entries.ids.active(),
+            session_id_clashes: entries.ids.clashes,
             counters: self.around.tally.read(),
-        })
+        }
     }
 }
 
@@ -310,28 +317,11 @@ impl Handler<Leave> for Node {
     type Result = ();
 
     fn handle(&mut self, _: Leave, _: &mut Context<Self>) {
-        let asas: Vec<AsaHandle> = self.registry.asas().map(|(handle, _)| handle).collect();
+        supervision::strike();
+        let asas: Vec<AsaHandle> = self.books.registry.asas().map(|(handle, _)| handle).collect();
         for asa in asas {
-            let names = self.registry.remove_asa(asa);
+            let names = self.books.registry.remove_asa(asa);
             self.forget(asa, &names);
         }
-    }
-}
-
-impl Handler<Stop> for Node {
-    type Result = ();
-
-    fn handle(&mut self, _: Stop, ctx: &mut Context<Self>) {
-        for link in self.links.values() {
-            link.actor.do_send(StopLink);
-        }
-        // Neither ends by itself: each listens to the network.
-        if let Some(interfaces) = self.interfaces.take() {
-            interfaces.do_send(Stop {});
-        }
-        if let Some(reception) = self.reception.take() {
-            reception.do_send(Stop {});
-        }
-        ctx.stop();
     }
 }

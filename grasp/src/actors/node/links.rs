@@ -1,26 +1,24 @@
 //! Links come and go, addresses change (RFC 8990 §2.2).
 
 use super::{Changed, LinkFailed, Node, OpenLink};
-use crate::actors::interfaces::Look;
 use crate::actors::link::Link;
-use crate::actors::links::LinkChanged;
 use crate::actors::{discovery, flood};
 use crate::net::Interface;
 use crate::protocol::{LinkId, LinkInfo, Topology, discovery as discovering, flood as flooding};
 use actix::prelude::*;
 use std::net::Ipv6Addr;
 use std::time::Duration;
+use supervision::Lifetime;
 
 /// When to try again to open a link that could not be opened, for example because its address was still tentative.
 const RETRY: Duration = Duration::from_secs(1);
 
 impl Node {
-    fn close_link(&mut self, id: LinkId) {
+    pub(super) fn close_link(&mut self, id: LinkId) {
         if let Some(link) = self.links.remove(&id) {
             tracing::info!(node = self.config.name, link = link.name, "link down");
-            link.actor.do_send(StopLink);
-            self.discovery.do_send(LinkChanged(id, None));
-            self.flood.do_send(LinkChanged(id, None));
+            self.supervisor.dismiss(&link.actor);
+            self.outlook.view().links.remove(&id);
         }
     }
 
@@ -38,10 +36,10 @@ impl Node {
         };
         let (id, name) = (interface.index, interface.name.clone());
         tracing::info!(node = self.config.name, link = name, %address, "link up");
-        let (discovery, flood) = (self.discovery.clone(), self.flood.clone());
-        let actor = Link::new(id, name.clone(), sockets, self.around.clone(), discovery, flood).start();
-        self.discovery.do_send(LinkChanged(id, Some(actor.clone())));
-        self.flood.do_send(LinkChanged(id, Some(actor.clone())));
+        let (around, wiring, own) = (self.around.clone(), self.wiring.clone(), name.clone());
+        let make = move |_| Link::new(id, own, sockets, around, wiring);
+        let actor = self.supervisor.child(&format!("link {name}"), Lifetime::Permanent, make);
+        self.outlook.view().links.insert(id, actor.clone());
         self.links.insert(id, OpenLink { name, address, actor });
         true
     }
@@ -49,8 +47,9 @@ impl Node {
     /// Tells the cores where the node is, also when it has no link: its ASAs find each other all the same.
     pub(super) fn tell_topology(&self) {
         let topology = &self.topology;
-        self.discovery.do_send(discovery::Feed(discovering::Input::Topology(topology.clone())));
-        self.flood.do_send(flood::Feed(flooding::Input::Topology(topology.clone())));
+        self.outlook.view().topology = topology.clone();
+        self.wiring.discovery.do_send(discovery::Feed(discovering::Input::Topology(topology.clone())));
+        self.wiring.flood.do_send(flood::Feed(flooding::Input::Topology(topology.clone())));
     }
 
     /// Keeps the address in use while it is there, so that running work is not disturbed (T-12).
@@ -72,6 +71,7 @@ impl Handler<Changed> for Node {
     type Result = ();
 
     fn handle(&mut self, Changed { found }: Changed, ctx: &mut Context<Self>) {
+        supervision::strike();
         let same = |id: LinkId, link: &OpenLink| {
             found.iter().any(|i| i.index == id && i.name == link.name && i.link_local == Some(link.address))
         };
@@ -85,8 +85,8 @@ impl Handler<Changed> for Node {
                 all_open &= self.open_link(interface);
             }
         }
-        if !all_open && let Some(interfaces) = self.interfaces.clone() {
-            ctx.run_later(RETRY, move |_, _| interfaces.do_send(Look));
+        if !all_open {
+            ctx.run_later(RETRY, |node, _| node.look());
         }
         let links = self.links.iter().map(|(id, link)| LinkInfo { id: *id, address: link.address }).collect();
         let global = self.choose_global(&found);
@@ -102,22 +102,8 @@ impl Handler<LinkFailed> for Node {
     type Result = ();
 
     fn handle(&mut self, LinkFailed { link }: LinkFailed, ctx: &mut Context<Self>) {
+        supervision::strike();
         self.close_link(link);
-        if let Some(interfaces) = self.interfaces.clone() {
-            ctx.run_later(RETRY, move |_, _| interfaces.do_send(Look));
-        }
-    }
-}
-
-/// The link is gone.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(crate) struct StopLink;
-
-impl Handler<StopLink> for Link {
-    type Result = ();
-
-    fn handle(&mut self, _: StopLink, ctx: &mut Context<Self>) {
-        ctx.stop();
+        ctx.run_later(RETRY, |node, _| node.look());
     }
 }

@@ -1,7 +1,7 @@
 //! What the node hears: calls of the API, and word from the other actors.
 
 use super::Node;
-use crate::actors::connection::Connection;
+use crate::actors::caller::Caller;
 use crate::actors::discovery::Asking;
 use crate::actors::session::{Handed, Held, Session, Target};
 use crate::api::dump::{ObjectiveEntry, SessionEntry};
@@ -12,8 +12,9 @@ use crate::protocol::registry::Registration;
 use crate::protocol::{AsaHandle, LinkId};
 use crate::wire::{Locator, Message as WireMessage, Objective, SessionId};
 use actix::prelude::*;
-use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
+use supervision::Mailbox;
 use tokio::sync::oneshot;
 
 macro_rules! message {
@@ -73,28 +74,14 @@ message!(
     Leave {} -> ()
 );
 message!(
-    /// Ends the node's actors.
-    Stop {} -> ()
-);
-
-message!(
     /// The interfaces as they are now.
     Changed { found: Vec<Interface> } -> ()
 );
 message!(LinkFailed { link: LinkId } -> ());
 message!(
     /// A connection with its first message.
-    Arrived { connection: Box<Connection>, peer: SocketAddr, message: WireMessage, raw: Vec<u8> } -> ()
+    Arrived { caller: Caller, message: WireMessage, raw: Vec<u8> } -> ()
 );
-message!(
-    /// A session that an ASA owns from now on.
-    Owned { key: u64, asa: AsaHandle, objective: String, session: Addr<Session> } -> ()
-);
-message!(
-    /// A session has left its place.
-    Ended { key: u64 } -> ()
-);
-message!(ReleaseIds { ids: Vec<SessionId> } -> ());
 message!(
     /// A connection that was kept open in silence is closed now.
     Unparked {} -> ()
@@ -103,7 +90,8 @@ message!(
 /// A registration; dropped, the ASA is deregistered.
 pub(crate) struct Registered {
     pub(crate) handle: AsaHandle,
-    pub(crate) node: Addr<Node>,
+    pub(crate) node: Mailbox<Node>,
+    pub(crate) _held: Arc<()>,
 }
 
 impl Drop for Registered {
@@ -119,7 +107,7 @@ pub(crate) struct Listed {
 }
 
 /// What a node says about itself.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, MessageResponse)]
 pub(crate) struct Description {
     pub(crate) name: String,
     pub(crate) substrate: &'static str,
@@ -131,6 +119,7 @@ pub(crate) struct Description {
     pub(crate) stable_port: bool,
     pub(crate) asas: Vec<String>,
     pub(crate) sessions: usize,
+    pub(crate) session_ids: usize,
     pub(crate) session_id_clashes: u64,
     pub(crate) counters: std::collections::BTreeMap<String, u64>,
 }

@@ -12,7 +12,7 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use supervision::watchdog::{Round, WatchLimits, Watchdog, watch};
-use supervision::{Exit, Mailbox, Tree, stand_alone};
+use supervision::{Exit, Incident, Mailbox, Observer, Tree, stand_alone};
 
 /// How long a node waits for its interfaces before it says, again and again, that they are missing.
 const LINK_PATIENCE: Duration = Duration::from_secs(5);
@@ -66,6 +66,8 @@ pub struct Stage {
     pub fatal: Fatal,
     /// Hears of each round of the watchdog, on the watchdog's thread.
     pub on_round: Option<Arc<dyn Fn(&Round) + Send + Sync>>,
+    /// Hears of each actor that ends and of what follows, on the actor's thread; must not block.
+    pub on_incident: Option<Arc<dyn Fn(&Incident) + Send + Sync>>,
 }
 
 impl Stage {
@@ -82,6 +84,7 @@ impl Stage {
             levels: None,
             fatal: Arc::new(|reason| tracing::error!(reason, "nothing here can help any more")),
             on_round: None,
+            on_incident: None,
         }
     }
 
@@ -132,13 +135,15 @@ impl Deployment {
         stage: Stage,
         adjust: impl FnOnce(&mut NodeConfig),
     ) -> Result<Self, DeployError> {
-        let Stage { network, classes, events, simulated, seed, reread, levels, fatal, on_round } = stage;
+        let Stage { network, classes, events, simulated, seed, reread, levels, fatal, on_round, on_incident } = stage;
         let manifest = &loaded.manifest;
         let substrate: Arc<dyn Protection> = match manifest.grasp.substrate {
             Substrate::None => Arc::new(Unprotected),
             Substrate::InsecureLab => Arc::new(InsecureLab),
         };
-        let tree = Tree::with(simulated, None);
+        let observer: Option<Observer> =
+            on_incident.map(|hears| Box::new(move |one: &Incident| hears(one)) as Observer);
+        let tree = Tree::with(simulated, observer);
         let mut config = manifest.node_config();
         adjust(&mut config);
         let (name, expected) = (config.name.clone(), config.interfaces.clone());

@@ -1,5 +1,5 @@
 //! The agents of these tests: a shop that haggles, in several versions, good and bad.
-#![allow(dead_code, reason = "no test uses all of it")]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, missing_docs, reason = "shared by tests; none uses all of it")]
 
 use actix::prelude::*;
 use asa_framework::class::{Agent, Class, ClassInfo, Description, Site};

@@ -4,15 +4,16 @@ use crate::class::Class;
 use crate::control::{Command, Failure};
 use crate::event::{Event, Events};
 use crate::manifest::{Effective, Loaded, Manifest, Substrate};
-use crate::root::{Args, Begin, End, Execute, Fatal, LogLevels, Reread, Root};
+use crate::root::{Args, Begin, End, Execute, Fatal, LogLevels, NodeFailed, Reread, Root};
+use actix::Recipient;
 use grasp::net::Network;
 use grasp::substrate::{InsecureLab, Substrate as Protection, Unprotected};
 use grasp::{Grasp, Interfaces, NodeConfig};
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use supervision::watchdog::{Round, WatchLimits, Watchdog, watch};
-use supervision::{Exit, Mailbox, Tree, stand_alone};
+use supervision::{Exit, Incident, Mailbox, Observer, Tree, stand_alone};
 
 /// How long a node waits for its interfaces before it says, again and again, that they are missing.
 const LINK_PATIENCE: Duration = Duration::from_secs(5);
@@ -68,6 +69,8 @@ pub struct Stage {
     pub tree: Option<Tree>,
     /// Hears of each round of the watchdog, on the watchdog's thread.
     pub on_round: Option<Arc<dyn Fn(&Round) + Send + Sync>>,
+    /// Hears of each actor that ends and of what follows, on the actor's thread; must not block.
+    pub on_incident: Option<Arc<dyn Fn(&Incident) + Send + Sync>>,
 }
 
 impl Stage {
@@ -85,6 +88,7 @@ impl Stage {
             fatal: Arc::new(|reason| tracing::error!(reason, "nothing here can help any more")),
             tree: None,
             on_round: None,
+            on_incident: None,
         }
     }
 
@@ -135,14 +139,26 @@ impl Deployment {
         stage: Stage,
         adjust: impl FnOnce(&mut NodeConfig),
     ) -> Result<Self, DeployError> {
-        let Stage { network, classes, events, simulated, seed, reread, levels, fatal, tree, on_round } = stage;
+        let Stage { network, classes, events, simulated, seed, reread, levels, fatal, tree, on_round, on_incident } =
+            stage;
         let manifest = &loaded.manifest;
         let substrate: Arc<dyn Protection> = match manifest.grasp.substrate {
             Substrate::None => Arc::new(Unprotected),
             Substrate::InsecureLab => Arc::new(InsecureLab),
         };
-        let tree = tree.unwrap_or_else(|| Tree::with(simulated, None));
+        let observer: Option<Observer> =
+            on_incident.map(|hears| Box::new(move |one: &Incident| hears(one)) as Observer);
+        let tree = tree.unwrap_or_else(|| Tree::with(simulated, observer));
         let mut config = manifest.node_config();
+        config.tree = Some(tree.clone());
+        // The root comes after the node that it is told of.
+        let told: Arc<OnceLock<Recipient<NodeFailed>>> = Arc::default();
+        let tell = told.clone();
+        config.on_failure = Some(Arc::new(move |failure| {
+            if let Some(root) = tell.get() {
+                root.do_send(NodeFailed(failure));
+            }
+        }));
         adjust(&mut config);
         let (name, expected) = (config.name.clone(), config.interfaces.clone());
         let (substrate_name, secure) = (substrate.name(), substrate.is_secure());
@@ -167,6 +183,8 @@ impl Deployment {
         let lost = fatal.clone();
         let on_exit = move |exit: Exit| lost(&format!("the root of the node has ended: {exit:?}"));
         let root = stand_alone(NODE, "root", &tree, on_exit, |_| Root::new(args));
+        // It was empty until now.
+        let _ = told.set(root.recipient());
         let deployment = Self { grasp, name: name.clone(), tree: tree.clone(), root, events, guardian };
         match watched(tree, limits, simulated, fatal, on_round) {
             Ok(watching) => *deployment.guardian() = watching,

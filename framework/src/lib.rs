@@ -12,6 +12,8 @@ mod node_config;
 pub mod notify;
 pub mod roles;
 mod root;
+pub mod telemetry;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use root::{DESCRIPTION_OBJECTIVE, Fatal, LogLevels, Reread};
-pub mod telemetry;

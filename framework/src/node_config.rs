@@ -7,12 +7,14 @@ use grasp::protocol::rate::RelayRate;
 use grasp::protocol::registry::RegistryLimits;
 use grasp::{Interfaces, NodeConfig};
 use std::time::Duration;
+use supervision::RestartLimits;
 
 impl Manifest {
     /// The settings of the GRASP instance.
     #[must_use]
     pub fn node_config(&self) -> NodeConfig {
         let (node, grasp, limits) = (&self.node, &self.grasp, &self.grasp.limits);
+        let supervision = &self.supervision;
         let relay_rate = RelayRate { per_second: limits.relay_per_second, burst: limits.relay_burst };
         let millis = |ms: u32| Duration::from_millis(ms.into());
         NodeConfig {
@@ -53,6 +55,13 @@ impl Manifest {
             connections: limits.connections,
             first_message_timeout: millis(limits.first_message_timeout_ms),
             request_queue: limits.request_queue,
+            restart: RestartLimits {
+                restarts: supervision.restarts,
+                within: millis(supervision.within_ms),
+                first_pause: millis(supervision.first_pause_ms),
+                longest_pause: millis(supervision.longest_pause_ms),
+                jitter: f64::from(supervision.jitter_percent) / 100.0,
+            },
             ..NodeConfig::default()
         }
     }

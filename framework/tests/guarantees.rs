@@ -115,7 +115,8 @@ fn state_is_fresh_after_restart() {
         }
         buy(&peer, &place).await.unwrap();
         // The same instance, registered once, with the same address.
-        assert_eq!((find(&peer).await, harness.instance("mall", "one").await.incarnations), (vec![place], 1));
+        let found = find(&peer).await.remove(0);
+        assert_eq!((found.locator, harness.instance("mall", "one").await.incarnations), (place.locator, 1));
     });
 }
 
@@ -204,7 +205,9 @@ async fn blocked_thread() {
     assert_eq!(incarnations, [2, 1], "the other one is left alone");
     assert!(report.instances.iter().all(|one| one.phase == Phase::Operational));
     assert!(report.health.reasons.iter().any(|reason| reason.contains("thread")), "{:?}", report.health);
-    assert_eq!(mall.grasp().status().await.unwrap().asas, ["one#2", "two"]);
+    let mut asas = mall.grasp().status().await.unwrap().asas;
+    asas.sort();
+    assert_eq!(asas, ["one#2", "two"]);
     for _ in 0..20 {
         buy(&peer, &place).await.unwrap();
     }
@@ -292,7 +295,7 @@ fn history(seed: u64) -> String {
         let buyer = "[asa.buyer]\nclass = 'shop'\nparameters.buys_every_ms = 300\n";
         harness.node("home", &[&SHOP], buyer).await;
         let storm = testing::Storm {
-            faults: 30,
+            faults: 80,
             kinds: vec![(Fault::Panic, 3), (Fault::Stop, 1), (Fault::Hang, 1)],
             ..testing::Storm::default()
         };
@@ -309,6 +312,10 @@ fn history(seed: u64) -> String {
 #[test]
 fn the_simulation_is_deterministic_per_seed() {
     let first = history(10);
-    assert_eq!(first, history(10));
+    let again = history(10);
+    if let Some((a, b)) = first.lines().zip(again.lines()).find(|(a, b)| a != b) {
+        panic!("{a}\n{b}");
+    }
+    assert_eq!(first, again);
     assert_ne!(first, history(11));
 }

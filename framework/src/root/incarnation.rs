@@ -1,10 +1,11 @@
 //! One incarnation of an instance: built from its mandate, proven healthy, drained, taken down.
 
+use super::{Fallen, Root};
 use crate::class::{Class, Description, Mandate, RoleHandle, Site};
 use crate::event::Events;
 use crate::manifest::{Restart, RestartStrategy as Named};
 use crate::roles::{Control, Load, Mode, Outstanding};
-use actix::{Arbiter, Recipient};
+use actix::prelude::*;
 use grasp::{Asa, Grasp};
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -29,7 +30,7 @@ pub(super) struct Kit {
     pub(super) events: Events,
     /// Every incarnation has a thread of its own.
     pub(super) threads: bool,
-    pub(super) boss: Recipient<Escalated>,
+    pub(super) root: Addr<Root>,
 }
 
 /// What one incarnation is built from.
@@ -41,6 +42,29 @@ pub(super) struct Blueprint {
     pub(super) active: bool,
     pub(super) seed: [u8; 32],
     pub(super) store: Arc<Semaphore>,
+    /// How long it may take to assemble it.
+    pub(super) limit: Option<Duration>,
+}
+
+/// Tells the root which incarnation has given up: while one replaces another, two bear the same name.
+struct Messenger {
+    root: Addr<Root>,
+    number: u64,
+    word: Rc<RefCell<Option<Escalated>>>,
+}
+
+impl Actor for Messenger {
+    type Context = Context<Self>;
+}
+
+impl Handler<Escalated> for Messenger {
+    type Result = ();
+
+    fn handle(&mut self, escalated: Escalated, _: &mut Context<Self>) {
+        let (instance, number, blocked) = (escalated.owner.clone(), self.number, escalated.blocked);
+        *self.word.borrow_mut() = Some(escalated);
+        self.root.do_send(Fallen { instance, number, blocked });
+    }
 }
 
 /// A running incarnation.
@@ -50,6 +74,9 @@ pub(super) struct Incarnation {
     pub(super) registered: String,
     pub(super) description: Description,
     pub(super) mode: Mode,
+    pub(super) number: u64,
+    /// That it has given up, until somebody acts on it.
+    pub(super) word: Rc<RefCell<Option<Escalated>>>,
     asa: Asa,
     grasp: Grasp,
     supervisor: Supervisor,
@@ -78,11 +105,13 @@ pub(super) fn limits(restart: &Restart) -> (RestartStrategy, RestartLimits) {
 impl Kit {
     /// Builds an incarnation; what has been started is stopped again if the class cannot assemble it.
     pub(super) async fn build(&self, blueprint: Blueprint) -> Result<Incarnation, grasp::Error> {
-        let Blueprint { class, mandate, number, active, seed, store } = blueprint;
+        let Blueprint { class, mandate, number, active, seed, store, limit } = blueprint;
         let arbiter = self.threads.then(Arbiter::new);
         let placement = arbiter.as_ref().map_or(Placement::Here, |arbiter| Placement::Arbiter(arbiter.handle()));
         let restart = limits(&mandate.settings.restart);
-        let supervisor = Supervisor::start(&mandate.instance, &self.tree, placement, restart, seed, self.boss.clone());
+        let word = Rc::new(RefCell::new(None));
+        let boss = Messenger { root: self.root.clone(), number, word: word.clone() }.start().recipient();
+        let supervisor = Supervisor::start(&mandate.instance, &self.tree, placement, restart, seed, boss);
         let mode = Mode::new(active);
         let roles = Rc::new(RefCell::new(Vec::new()));
         let registered = if number == 1 { mandate.instance.clone() } else { format!("{}#{number}", mandate.instance) };
@@ -97,7 +126,14 @@ impl Kit {
             supervisor: supervisor.clone(),
             roles: roles.clone(),
         };
-        let assembled = class.assemble(site).await;
+        let assembling = class.assemble(site);
+        let assembled = match limit {
+            None => assembling.await,
+            Some(limit) => timeout(limit, assembling).await.unwrap_or_else(|_| {
+                let message = format!("not assembled within {} ms", limit.as_millis());
+                Err(grasp::Error::new(grasp::ErrorCode::Unspecified, message))
+            }),
+        };
         match assembled {
             Ok(agent) => {
                 let (asa, description, roles) = (agent.asa, agent.description, roles.take());
@@ -108,6 +144,8 @@ impl Kit {
                     registered,
                     description,
                     mode,
+                    number,
+                    word,
                     asa,
                     grasp,
                     supervisor,
@@ -158,10 +196,10 @@ impl Incarnation {
     ///
     /// # Errors
     ///
-    /// What was wrong, at once if it has failed and after `limit` if it is not ready.
-    pub(super) async fn prove(&self, limit: Duration) -> Result<(), String> {
+    /// What was wrong, at once if it has failed and at the deadline if it is not ready.
+    pub(super) async fn prove(&self, deadline: Instant) -> Result<(), String> {
         let begun = Instant::now();
-        let probation = PROBATION.min(limit / 2);
+        let probation = PROBATION.min(deadline.saturating_duration_since(begun) / 4);
         let mut healthy_since = None;
         loop {
             let members = self.supervisor.members();
@@ -179,9 +217,9 @@ impl Incarnation {
                 }
                 Some(_) | None => healthy_since = None,
             }
-            if begun.elapsed() >= limit {
+            if Instant::now() >= deadline {
                 let who = waiting.map_or("nobody", |vitals| vitals.role());
-                return Err(format!("{who} was not ready within {} ms", limit.as_millis()));
+                return Err(format!("{who} was not ready after {} ms", begun.elapsed().as_millis()));
             }
             tokio::time::sleep(LOOK).await;
         }
@@ -196,13 +234,17 @@ impl Incarnation {
     }
 
     /// Waits until nothing is in hand or `limit` is over; returns what is left.
+    ///
+    /// Nothing is in hand if two looks in a row say so: a request may be on its way to a role that has just stopped listening.
     pub(super) async fn drain(&self, limit: Duration) -> usize {
         let begun = Instant::now();
+        let mut idle = false;
         loop {
             let busy = self.load().await.busy;
-            if busy == 0 || begun.elapsed() >= limit {
+            if begun.elapsed() >= limit || (busy == 0 && idle) {
                 return busy;
             }
+            idle = busy == 0;
             tokio::time::sleep(LOOK).await;
         }
     }

@@ -1,7 +1,7 @@
 //! What the root knows of one instance.
 
-use super::Root;
 use super::incarnation::{Blueprint, Incarnation};
+use super::{Fallen, Root};
 use crate::class::{Class, Mandate};
 use crate::control::Failure;
 use crate::lifecycle::Phase;
@@ -65,7 +65,7 @@ impl Instance {
     pub(super) fn blueprint(&mut self, class: &'static dyn Class, active: bool, seed: [u8; 32]) -> Blueprint {
         self.incarnations += 1;
         let (mandate, number, store) = (self.mandate.clone(), self.incarnations, self.store.clone());
-        Blueprint { class, mandate, number, active, seed, store }
+        Blueprint { class, mandate, number, active, seed, store, limit: None }
     }
 }
 
@@ -83,6 +83,21 @@ impl Root {
         }
     }
 
+    /// Puts an incarnation in its place; one that has given up meanwhile is seen to at once.
+    pub(super) fn put_in_place(
+        &mut self,
+        name: &str,
+        built: Incarnation,
+        ctx: &mut Context<Self>,
+    ) -> Option<Incarnation> {
+        let Some(instance) = self.instances.get_mut(name) else { return Some(built) };
+        if built.word.borrow().is_some() {
+            // Its thread, if it is blocked, has been counted.
+            ctx.notify(Fallen { instance: name.to_owned(), number: built.number, blocked: false });
+        }
+        instance.current.replace(built)
+    }
+
     /// Takes down what runs of an instance, and builds it anew as it was.
     pub(super) fn rebuild(&mut self, name: &str, why: String, blocked: bool, ctx: &mut Context<Self>) {
         let (seed, kit) = (self.seed(), self.kit(ctx));
@@ -90,13 +105,16 @@ impl Root {
         let Some(old) = instance.current.take() else { return };
         let active = old.mode.is_active();
         let (class, phase) = (old.class, instance.phase);
-        let blueprint = instance.blueprint(class, active, seed);
         if blocked {
             // The old incarnation will never give it back.
             instance.store = Arc::new(Semaphore::new(1));
         }
-        let blueprint = Blueprint { store: instance.store.clone(), ..blueprint };
-        instance.operation = Some("rebuild");
+        let blueprint = instance.blueprint(class, active, seed);
+        // While it is being replaced, it belongs to whoever replaces it.
+        let claimed = instance.operation.is_none();
+        if claimed {
+            instance.operation = Some("rebuild");
+        }
         instance.error = Some(why);
         let name = name.to_owned();
         let rebuilt = async move {
@@ -104,21 +122,38 @@ impl Root {
             kit.build(blueprint).await
         };
         ctx.spawn(rebuilt.into_actor(self).map(move |built, root, ctx| {
-            root.release(&name);
-            let Some(instance) = root.instances.get_mut(&name) else { return };
-            match built {
-                Ok(incarnation) => {
-                    (instance.current, instance.phase, instance.error) = (Some(incarnation), phase, None);
+            if claimed {
+                root.release(&name);
+            }
+            let instance = root.instances.get_mut(&name);
+            // Something else may run in its place by now, or nothing may be wanted any more.
+            let wanted = instance.filter(|one| one.current.is_none() && one.phase == phase && !root.stopping);
+            match (built, wanted) {
+                (Ok(incarnation), Some(instance)) => {
+                    instance.error = None;
+                    root.put_in_place(&name, incarnation, ctx);
                     root.offer_description(&name, ctx);
                 }
-                Err(error) => {
+                (Ok(incarnation), None) => {
+                    ctx.spawn(async move { incarnation.take_down(false).await }.into_actor(root));
+                }
+                (Err(error), Some(instance)) => {
                     tracing::error!(asa = name, %error, "cannot be rebuilt");
                     instance.phase = Phase::Installed;
                     instance.error = Some(error.to_string());
                     root.retry_later(&name, ctx);
                 }
+                (Err(_), None) => {}
             }
         }));
+    }
+
+    /// Takes down what runs of an instance that nothing can help: nobody is to find it, or to wait for it.
+    pub(super) fn give_up(&mut self, name: &str, why: String, blocked: bool, ctx: &mut Context<Self>) {
+        let Some(instance) = self.instances.get_mut(name) else { return };
+        let Some(old) = instance.current.take() else { return };
+        (instance.phase, instance.error) = (instance.phase.min(Phase::Installed), Some(why));
+        ctx.spawn(async move { old.take_down(blocked).await }.into_actor(self));
     }
 
     /// An instance that could not be brought where it is wanted is brought there after a pause.

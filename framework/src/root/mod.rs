@@ -104,7 +104,7 @@ impl Root {
             tree: self.args.tree.clone(),
             events: self.args.events.clone(),
             threads: self.args.threads,
-            boss: ctx.address().recipient(),
+            root: ctx.address(),
         }
     }
 
@@ -299,28 +299,44 @@ impl Handler<End> for Root {
     }
 }
 
-impl Handler<Escalated> for Root {
+/// Restarting the roles of an incarnation does not help.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Fallen {
+    pub(super) instance: String,
+    pub(super) number: u64,
+    pub(super) blocked: bool,
+}
+
+impl Handler<Fallen> for Root {
     type Result = ();
 
-    /// Restarting roles does not help: the whole instance is built anew from its mandate, on a thread of its own.
-    fn handle(&mut self, escalated: Escalated, ctx: &mut Context<Self>) {
-        let Escalated { owner, role, exit, blocked } = escalated;
-        if self.stopping {
-            return;
-        }
-        self.escalations += 1;
+    /// The whole instance is built anew from its mandate, on a thread of its own.
+    fn handle(&mut self, Fallen { instance: name, number, blocked }: Fallen, ctx: &mut Context<Self>) {
         if blocked {
             self.abandoned_threads += 1;
         }
-        tracing::error!(asa = owner, role, ?exit, blocked, "restarting its roles does not help");
-        if self.abandoned_threads > 1 {
-            return (self.args.fatal)("two threads are blocked, which only a new process can mend");
-        }
-        if !self.rebuilds.allowed(self.args.tree.now()) {
-            return (self.args.fatal)("instances have been rebuilt too often");
-        }
+        // One that is being built or proven is looked at when that is done; one that is being taken down is past help.
+        let current = self.instances.get(&name).and_then(|one| one.current.as_ref()).filter(|one| one.number == number);
+        let Some(escalated) = current.and_then(|current| current.word.take()).filter(|_| !self.stopping) else {
+            return;
+        };
+        let Escalated { role, exit, .. } = escalated;
+        self.escalations += 1;
+        tracing::error!(asa = name, role, ?exit, blocked, "restarting its roles does not help");
         let text = format!("{role} {exit:?}");
-        (self.args.events)(Event::Rebuilt { asa: owner.clone(), reason: text.clone() });
-        self.rebuild(&owner, text, blocked, ctx);
+        let hopeless = if self.abandoned_threads > 1 {
+            Some("two threads are blocked, which only a new process can mend")
+        } else if !self.rebuilds.allowed(self.args.tree.now()) {
+            Some("instances have been rebuilt too often")
+        } else {
+            None
+        };
+        if let Some(reason) = hopeless {
+            (self.args.fatal)(reason);
+            return self.give_up(&name, text, blocked, ctx);
+        }
+        (self.args.events)(Event::Rebuilt { asa: name.clone(), reason: text.clone() });
+        self.rebuild(&name, text, blocked, ctx);
     }
 }

@@ -42,7 +42,10 @@ impl Root {
         Box::pin(work.map(move |result, root: &mut Self, ctx| {
             root.release(&name);
             if let Err(failure) = &result {
-                root.failed(&name, failure);
+                // What is refused leaves everything as it was.
+                if failure.code == FailureCode::Failed {
+                    root.failed(&name, failure);
+                }
             } else if let Some(instance) = root.instances.get_mut(&name) {
                 (instance.phase, instance.error) = (to, None);
                 tracing::info!(asa = name, phase = %to, "{step}");
@@ -80,10 +83,24 @@ impl Root {
             prepare(blueprint.mandate.state_directory.clone(), owner).await?;
             kit.build(blueprint).await.map_err(|error| Failure::new(FailureCode::Failed, error.to_string()))
         };
-        Box::pin(built.into_actor(self).map(move |built, root: &mut Self, _| {
-            let incarnation = built?;
-            root.instance(&name)?.current = Some(incarnation);
-            Ok(report(Move::Instantiate))
+        Box::pin(built.into_actor(self).then(move |built: Result<_, Failure>, root: &mut Self, ctx| {
+            let unwanted = match built {
+                Ok(built) if root.stopping => Some(built),
+                Ok(built) => root.put_in_place(&name, built, ctx),
+                Err(failure) => return Box::pin(fut::ready(Err(failure))) as Work<MoveReport>,
+            };
+            let stopping = root.stopping;
+            let ended = async move {
+                if let Some(unwanted) = unwanted {
+                    unwanted.take_down(false).await;
+                }
+                if stopping {
+                    Err(Failure::new(FailureCode::Failed, "the node is stopping"))
+                } else {
+                    Ok(report(Move::Instantiate))
+                }
+            };
+            Box::pin(ended.into_actor(root))
         }))
     }
 
@@ -131,8 +148,6 @@ impl Root {
                 );
                 return Err(Failure::new(FailureCode::Refused, message));
             }
-            instance.wanted = Phase::Undeployed;
-            instance.class = None;
             Ok((promises, instance.mandate.state_directory.clone()))
         });
         let owner = name.to_owned();
@@ -149,7 +164,7 @@ impl Root {
             if removed.is_ok()
                 && let Ok(instance) = root.instance(&name)
             {
-                instance.promises = 0;
+                (instance.promises, instance.class, instance.wanted) = (0, None, Phase::Undeployed);
             }
             removed
         }))

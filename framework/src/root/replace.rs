@@ -1,7 +1,8 @@
 //! Replacement without a gap: the new one beside the old one, proven, then the old one drained (RFC 9222 section 7, RFC 8991
 //! section 2.3.3).
 
-use super::incarnation::{Incarnation, Kit};
+use super::incarnation::{Blueprint, Incarnation, Kit};
+use super::instance::Instance;
 use super::{Root, Work};
 use crate::class::{Class, Mandate};
 use crate::control::{Failure, FailureCode, ReplaceReport};
@@ -53,18 +54,19 @@ impl Root {
                 return Err(Failure::new(FailureCode::Refused, message));
             };
             let (from, active) = (old.class.version().to_owned(), old.mode.is_active());
-            let mut blueprint = instance.blueprint(class, active, seed);
-            blueprint.mandate = mandate;
-            Ok((from, blueprint))
+            let limit = Duration::from_millis(mandate.settings.healthy_ms.into());
+            // It takes no requests before it has proven itself: those would be lost with it.
+            let blueprint = Blueprint { mandate, limit: Some(limit), ..instance.blueprint(class, false, seed) };
+            Ok((from, active, limit, blueprint))
         });
-        let (from, blueprint) = match begun {
+        let (from, active, limit, blueprint) = match begun {
             Ok(begun) => begun,
             Err(failure) => return Box::pin(fut::ready(Err(failure))),
         };
         let name = name.to_owned();
-        let limit = Duration::from_millis(blueprint.mandate.settings.healthy_ms.into());
         let begun = Instant::now();
-        let proven = async move { proven(kit, blueprint, limit).await.map(|new| (new, begun.elapsed())) };
+        let proven =
+            async move { proven(kit, blueprint, active, begun + limit).await.map(|new| (new, begun.elapsed())) };
         let swapped = proven
             .into_actor(self)
             .then(move |proven, root: &mut Self, ctx| root.swap(&name, &from, proven, begun, ctx));
@@ -91,8 +93,11 @@ impl Root {
             }
         };
         let to = new.class.version().to_owned();
-        let Some(instance) = self.instances.get_mut(&name).filter(|_| !self.stopping) else {
-            let message = Failure::new(FailureCode::Failed, "the node is stopping");
+        let stopping = self.stopping;
+        let runs = |instance: &&mut Instance| !stopping && instance.phase >= Phase::Instantiated;
+        let Some(instance) = self.instances.get_mut(&name).filter(runs) else {
+            self.release(&name);
+            let message = Failure::new(FailureCode::Failed, format!("{name} has been ended meanwhile"));
             return Box::pin(async move { new.take_down(false).await }.into_actor(self).map(|(), _, _| Err(message)));
         };
         // It may have been set down, or have failed and been built anew, while the new one was proven.
@@ -100,8 +105,8 @@ impl Root {
             new.set_active(false);
         }
         (instance.class, instance.mandate) = (Some(new.class), new.mandate.clone());
-        let old = instance.current.replace(new);
         instance.error = None;
+        let old = self.put_in_place(&name, new, ctx);
         self.offer_description(&name, ctx);
         let drained = async move {
             let Some(old) = old else { return 0 };
@@ -121,14 +126,20 @@ impl Root {
     }
 }
 
-async fn proven(kit: Kit, blueprint: super::incarnation::Blueprint, limit: Duration) -> Result<Incarnation, String> {
-    let built = tokio::time::timeout(limit, kit.build(blueprint)).await;
-    let new = match built {
-        Ok(Ok(new)) => new,
-        Ok(Err(error)) => return Err(error.to_string()),
-        Err(_) => return Err(format!("not assembled within {} ms", limit.as_millis())),
-    };
-    match new.prove(limit).await {
+/// Builds it and lets it prove itself, first beside the work and then at it.
+async fn proven(kit: Kit, blueprint: Blueprint, active: bool, deadline: Instant) -> Result<Incarnation, String> {
+    let drain = Duration::from_millis(blueprint.mandate.settings.drain_ms.into());
+    let new = kit.build(blueprint).await.map_err(|error| error.to_string())?;
+    let mut proof = new.prove(deadline).await;
+    if proof.is_ok() && active {
+        new.set_active(true);
+        proof = new.prove(deadline).await;
+        if proof.is_err() {
+            new.set_active(false);
+            new.drain(drain).await;
+        }
+    }
+    match proof {
         Ok(()) => Ok(new),
         Err(why) => {
             new.take_down(false).await;

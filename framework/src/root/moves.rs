@@ -47,6 +47,9 @@ impl Root {
                     root.failed(&name, failure);
                 }
             } else if let Some(instance) = root.instances.get_mut(&name) {
+                // The operator's last word counts; on the way to where an instance is wanted it says no less.
+                let up = to > instance.phase;
+                instance.wanted = if up { instance.wanted.max(to) } else { instance.wanted.min(to) };
                 (instance.phase, instance.error) = (to, None);
                 tracing::info!(asa = name, phase = %to, "{step}");
                 root.offer_description(&name, ctx);
@@ -62,7 +65,6 @@ impl Root {
             None => Err(Failure::new(FailureCode::Unknown, format!("the manifest has no asa.{name}"))),
             Some(mandate) => self.class(&mandate.settings.class, &mandate.settings.version).and_then(|class| {
                 let instance = self.instance(name)?;
-                instance.wanted = mandate.settings.state.into();
                 (instance.class, instance.mandate) = (Some(class), Arc::new(mandate));
                 Ok(report(Move::Install))
             }),
@@ -109,7 +111,6 @@ impl Root {
             let current =
                 instance.current.as_ref().ok_or_else(|| Failure::new(FailureCode::Failed, "it does not run"))?;
             current.set_active(active);
-            instance.wanted = if active { Phase::Operational } else { Phase::Instantiated };
             Ok(report(Move::Activate))
         });
         Box::pin(fut::ready(set))
@@ -118,7 +119,6 @@ impl Root {
     /// Lets the work in hand end, within the time for it, and takes the instance down.
     fn revoke(&mut self, name: &str) -> Work<MoveReport> {
         let current = self.instance(name).map(|instance| {
-            instance.wanted = Phase::Installed;
             (instance.current.take(), Duration::from_millis(instance.mandate.settings.drain_ms.into()))
         });
         let name = name.to_owned();
@@ -166,7 +166,7 @@ impl Root {
             if removed.is_ok()
                 && let Ok(instance) = root.instance(&name)
             {
-                (instance.promises, instance.class, instance.wanted) = (0, None, Phase::Undeployed);
+                (instance.promises, instance.class) = (0, None);
             }
             removed
         }))

@@ -66,12 +66,27 @@ impl Root {
             }
             Plan { applied: true, changes: done }
         };
-        Box::pin(applied.into_actor(self).map(|plan, _, _| {
+        Box::pin(applied.into_actor(self).map(move |plan, root: &mut Self, _| {
+            root.keep_failed(&before.manifest, &plan);
             let changes = plan.changes.len();
             let failed = plan.changes.iter().filter(|change| change.error.is_some()).count();
             tracing::info!(changes, failed, "the manifest has been applied");
             Ok(plan)
         }))
+    }
+}
+
+impl Root {
+    /// What could not be changed still is what it was: the next reload finds the difference again.
+    fn keep_failed(&mut self, before: &Manifest, plan: &Plan) {
+        for change in plan.changes.iter().filter(|change| change.error.is_some()) {
+            let Some(was) = before.asa.get(&change.what) else { continue };
+            let loaded = Arc::make_mut(&mut self.loaded);
+            loaded.manifest.asa.insert(change.what.clone(), was.clone());
+            if let Some(instance) = self.instances.get_mut(&change.what) {
+                instance.error.clone_from(&change.error);
+            }
+        }
     }
 }
 

@@ -62,10 +62,10 @@ pub struct Shop {
 
 pub static SHOP: Shop = Shop { version: "1.0.0", defect: Defect::None };
 pub static SHOP_2: Shop = Shop { version: "2.0.0", defect: Defect::None };
-pub static PANICS: Shop = Shop { version: "1.0.0-panics", defect: Defect::Panics };
-pub static NEVER: Shop = Shop { version: "1.0.0-never", defect: Defect::NeverAssembled };
-pub static SILENT: Shop = Shop { version: "1.0.0-silent", defect: Defect::NeverAnswers };
-pub static FALLS: Shop = Shop { version: "1.0.0-falls", defect: Defect::PanicsAtWork };
+pub static PANICS: Shop = Shop { version: "1.0.1", defect: Defect::Panics };
+pub static NEVER: Shop = Shop { version: "1.0.2", defect: Defect::NeverAssembled };
+pub static SILENT: Shop = Shop { version: "1.0.3", defect: Defect::NeverAnswers };
+pub static FALLS: Shop = Shop { version: "1.0.4", defect: Defect::PanicsAtWork };
 
 /// A book of promises: what has been sold and not been given back, kept in a file if there is a directory for it.
 pub struct Book {

@@ -389,19 +389,6 @@ fn a_failed_flood_is_tried_again_after_growing_pauses_up_to_the_period() {
     assert!(core.deadline().unwrap() <= now + secs(4), "a success starts the doubling anew");
 }
 
-/// ASA-L-08: nothing is flooded while deactivated, also after a flood that fails late; activation floods at once.
-#[test]
-fn a_deactivated_flooder_is_silent() {
-    let mut core = flooder(Some(60), true);
-    drain(&mut core);
-    core.handle(START, FlooderInput::Control(Control::Deactivate));
-    core.handle(START, FlooderInput::Sent { ok: false });
-    assert_eq!((core.deadline(), drain(&mut core)), (None, vec![]));
-    core.handle(START + secs(5), FlooderInput::Control(Control::Activate));
-    assert_eq!(drain(&mut core), [FlooderOutput::Serve, FlooderOutput::Flood(210_000)]);
-    assert_eq!(core.deadline(), Some(START + secs(65)));
-}
-
 #[test]
 fn a_plan_without_a_period_only_serves() {
     let mut core = flooder(None, true);

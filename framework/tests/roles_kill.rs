@@ -20,6 +20,7 @@ const ROUNDS: usize = 60;
 
 /// The child: grants and takes back as fast as it can, many at once, and says what is acknowledged.
 #[test]
+#[ignore = "a process of the test below"]
 fn child() {
     let Ok(directory) = std::env::var(DIRECTORY) else { return };
     actix::System::new().block_on(async {
@@ -86,7 +87,7 @@ async fn no_acknowledged_grant_is_lost_by_kill_9() {
     let (mut grants, mut killed_at_work) = (0, 0);
     for round in 0..ROUNDS {
         let mut child = tokio::process::Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "child", "--nocapture"])
+            .args(["--ignored", "--exact", "child", "--nocapture"])
             .env(DIRECTORY, directory.path())
             .stdout(Stdio::piped())
             .kill_on_drop(true)

@@ -26,9 +26,9 @@ fn peers() -> Peers {
 
 fn ready(peers: &mut Peers, now: Time, found: &[u16]) -> Vec<u16> {
     let found: Vec<_> = found.iter().map(|port| peer(*port)).collect();
-    let port = |at: AsaLocator| match at.locator {
-        Locator::Ipv6 { port, .. } => port,
-        other => panic!("{other}"),
+    let port = |at: AsaLocator| {
+        let Locator::Ipv6 { port, .. } = at.locator else { panic!("{}", at.locator) };
+        port
     };
     peers.rank(now, &found).ready.into_iter().map(port).collect()
 }

@@ -166,7 +166,7 @@ fn check(census: &Census<Range>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// PM-S-01, PM-S-02, PM-S-14, PM-S-21: with crashes and failing disks at any moment, blocks stay disjoint, nothing is
     /// lost, and nobody is promised what somebody else may own.

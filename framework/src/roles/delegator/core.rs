@@ -273,7 +273,11 @@ impl<R: Resource> Machine for DelegatorCore<R> {
         match input {
             Input::Control(control) => self.control(control),
             Input::Level(level) => {
-                self.level = Some(level);
+                let more = self.level.replace(level).is_some_and(|before| level.free > before.free);
+                if more {
+                    // Something has been given back: it may be what somebody waits for.
+                    std::mem::take(&mut self.waiting).into_iter().for_each(|wish| self.wish(wish));
+                }
                 self.need();
             }
             Input::Take(id, want, client) => {

@@ -218,7 +218,7 @@ fn source(copy: Flooded) -> (Option<String>, Objective) {
 }
 
 impl Negotiator {
-    fn incoming(&mut self, request: Result<(Session, Objective), Error>, ctx: &mut Context<Self>) {
+    fn incoming(&mut self, request: Result<(Session, Objective), Error>, listens: bool, ctx: &mut Context<Self>) {
         match request {
             Ok((session, request)) => {
                 let key = self.next_even;
@@ -229,7 +229,9 @@ impl Negotiator {
                 let (side, objective) = (Side::Responder, request.name.clone());
                 self.sessions.insert(key, Talk { session, opened, side, objective });
                 self.began(key, &request);
-                self.await_request(Duration::ZERO, ctx);
+                if listens {
+                    self.await_request(Duration::ZERO, ctx);
+                }
                 self.feed(Input::Requested(key, request, peer.map(|peer| peer.ip())), ctx);
             }
             Err(error) => {
@@ -263,8 +265,10 @@ impl Negotiator {
             asa.listen_negotiate(&objective).await
         };
         self.spawn(ctx, request, move |actor, request, ctx| {
-            if actor.listening == listening {
-                actor.incoming(request, ctx);
+            let current = actor.listening == listening;
+            // What has been handed over is served, also when listening has ended in this very moment.
+            if current || request.is_ok() {
+                actor.incoming(request, current, ctx);
             }
         });
     }

@@ -1,6 +1,7 @@
 //! The shell: carries batches to the store and answers back.
 
-use super::core::{Input, Output, PoolCore, PoolPlan};
+use super::core::PoolCore;
+use super::plan::{Input, Output, PoolPlan};
 use super::record::{Answer, Level, PoolError, Record, Request};
 use crate::class::Site;
 use crate::event::{Event, Events};

@@ -3,9 +3,11 @@
 mod actor;
 mod core;
 mod decide;
+mod plan;
 mod record;
 mod space;
 
 pub use actor::{Ask, Pool, PoolArgs, Subscribe};
-pub use core::{Input, Output, PoolCore, PoolPlan};
+pub use core::PoolCore;
+pub use plan::{Input, Output, PoolPlan};
 pub use record::{Answer, Census, Level, PoolError, Record, Request, State, Ticket, Way};

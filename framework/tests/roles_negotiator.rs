@@ -340,9 +340,12 @@ fn a_deactivated_negotiator_ends_what_is_open_and_starts_nothing() {
     bench.feed(Input::Requested(2, objective(7), None));
     assert_eq!(bench.feed(Input::Control(Control::Deactivate)), [Output::Listen(false)]);
     assert_eq!(bench.feed(Input::Control(Control::Deactivate)), []);
-    // A request that was under way when listening ended.
-    assert_eq!(bench.feed(Input::Requested(4, objective(7), None)), [Output::End(4, Err("not active".into()))]);
+    // A request that was handed over when listening ended is served.
+    let late = bench.feed(Input::Requested(4, objective(7), None));
+    assert!(!late.is_empty() && !late.iter().any(|output| matches!(output, Output::End(..))), "{late:?}");
+    assert_eq!(bench.feed(Input::Advised(Some(4), Ok(Value::null()))), [Output::End(4, Ok(()))]);
     bench.feed(Input::Closed(4, Ok(())));
+    bench.settled(4);
     assert_eq!(bench.feed(Input::Advised(Some(2), Ok(Value::null()))), [Output::End(2, Ok(()))]);
     bench.feed(Input::Closed(2, Ok(())));
     bench.settled(2);

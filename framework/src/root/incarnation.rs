@@ -235,6 +235,24 @@ impl Incarnation {
         }
     }
 
+    /// Sets it down role by role, dependants first, each when the one before has nothing in hand any more: what has been begun
+    /// finds everything that it needs. Returns what is left after `limit`.
+    pub(super) async fn retire(&self, limit: Duration) -> usize {
+        self.activity.set(false);
+        let begun = Instant::now();
+        for role in self.roles.iter().rev() {
+            role.control.do_send(Control::Deactivate);
+            loop {
+                let busy = timeout(ANSWER, role.load.send(Outstanding)).await.ok().and_then(Result::ok);
+                if busy.is_none_or(|load| load.busy == 0) || begun.elapsed() >= limit {
+                    break;
+                }
+                tokio::time::sleep(LOOK).await;
+            }
+        }
+        self.load().await.busy
+    }
+
     /// Waits until nothing is in hand or `limit` is over; returns what is left.
     ///
     /// Nothing is in hand if two looks in a row say so: a request may be on its way to a role that has just stopped listening.

@@ -111,8 +111,7 @@ impl Root {
         let drained = async move {
             let Some(old) = old else { return 0 };
             // Its objectives stay announced: the new one listens already.
-            old.set_active(false);
-            let abandoned = old.drain(Duration::from_millis(old.mandate.settings.drain_ms.into())).await;
+            let abandoned = old.retire(Duration::from_millis(old.mandate.settings.drain_ms.into())).await;
             old.take_down(false).await;
             abandoned
         };

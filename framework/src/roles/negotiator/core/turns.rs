@@ -21,9 +21,8 @@ fn outcome(error: &Error) -> (Ending, String) {
 
 impl NegotiatorCore {
     pub(super) fn requested(&mut self, now: Time, key: u64, request: Objective, peer: Option<IpAddr>) {
-        let mut dialogue: Box<dyn Dialogue> = if !self.active {
-            Box::new(Closed("not active"))
-        } else if self.sessions() >= self.plan.sessions {
+        // One that was handed over when listening ended is served: its sender has been let in.
+        let mut dialogue: Box<dyn Dialogue> = if self.sessions() >= self.plan.sessions {
             Box::new(Closed("too many sessions"))
         } else {
             self.strategy.requested(&request)

@@ -69,7 +69,7 @@ async fn server(node: Grasp, objective: Objective, (story, over): Shared) {
             Ok(Ok(Ok((session, offer)))) => {
                 let story = story.clone();
                 actix::spawn(async move {
-                    let end = number(&offer) % 2 == 0;
+                    let end = number(&offer).is_multiple_of(2);
                     if end {
                         let _ = story.call("accept", session.end_negotiate(true, None)).await;
                     } else if let Ok(Step::Offered(_)) = story.call("step", session.negotiate_step(&offer, s(5))).await

@@ -15,6 +15,11 @@
 //!                    │ Objective (N) ├─────────►│ Session (N) │◄── api
 //!                    └───────────────┘          └─────────────┘
 //! ```
+//!
+//! All of them are children of one supervisor, but for sessions, which live once. A panic costs the message that was being
+//! handled; the next life keeps what has been gathered ([`lives`]), reads where it is and what is offered from the [`outlook`],
+//! and finds in the [`ledger`] only sessions that are still there. What others wait for is asked again by the API, or, if a
+//! peer waits, declined ([`caller`]).
 
 pub(crate) mod caller;
 pub(crate) mod connection;

@@ -45,6 +45,9 @@ pub enum DeployError {
     Watchdog(Arc<std::io::Error>),
 }
 
+/// Hears of what happens.
+pub type Hears<T> = Arc<dyn Fn(&T) + Send + Sync>;
+
 /// What a node is put into: its network, and what its binary and its process offer.
 #[derive(Clone)]
 pub struct Stage {
@@ -65,9 +68,9 @@ pub struct Stage {
     /// Ends the process; by default it is only logged.
     pub fatal: Fatal,
     /// Hears of each round of the watchdog, on the watchdog's thread.
-    pub on_round: Option<Arc<dyn Fn(&Round) + Send + Sync>>,
+    pub on_round: Option<Hears<Round>>,
     /// Hears of each actor that ends and of what follows, on the actor's thread; must not block.
-    pub on_incident: Option<Arc<dyn Fn(&Incident) + Send + Sync>>,
+    pub on_incident: Option<Hears<Incident>>,
 }
 
 impl Stage {
@@ -262,7 +265,7 @@ fn watched(
     limits: WatchLimits,
     simulated: bool,
     fatal: Fatal,
-    on_round: Option<Arc<dyn Fn(&Round) + Send + Sync>>,
+    on_round: Option<Hears<Round>>,
 ) -> std::io::Result<Guardian> {
     let heard = move |round: &Round| {
         if let Some(on_round) = &on_round {

@@ -284,6 +284,43 @@ impl Class for Flaky {
     }
 }
 
+/// A shop that takes three seconds to be assembled from the second time on.
+pub struct Tardy(pub AtomicU32);
+
+impl ClassInfo for Tardy {
+    fn name(&self) -> &'static str {
+        "shop"
+    }
+
+    fn version(&self) -> &'static str {
+        "3.0.0"
+    }
+
+    fn summary(&self) -> &'static str {
+        SHOP.summary()
+    }
+
+    fn defaults(&self) -> &'static str {
+        SHOP.defaults()
+    }
+
+    fn check(&self, parameters: &serde_json::Value) -> Vec<Problem> {
+        SHOP.check(parameters)
+    }
+}
+
+impl Class for Tardy {
+    fn assemble(&self, site: Site) -> LocalBoxFuture<'static, Result<Agent, Error>> {
+        let again = self.0.fetch_add(1, Ordering::Relaxed) > 0;
+        Box::pin(async move {
+            if again {
+                tokio::time::sleep(Duration::from_secs(3)).await;
+            }
+            SHOP.assemble(site).await
+        })
+    }
+}
+
 /// Finds the shops.
 pub async fn find(peer: &Asa) -> Vec<AsaLocator> {
     peer.discover(&sold(), Duration::from_millis(200), Some(Duration::ZERO)).await.unwrap()

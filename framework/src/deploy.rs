@@ -46,6 +46,9 @@ pub enum DeployError {
     Watchdog(Arc<std::io::Error>),
 }
 
+/// Hears of what happens.
+pub type Hears<T> = Arc<dyn Fn(&T) + Send + Sync>;
+
 /// What a node is put into: its network, and what its binary and its process offer.
 #[derive(Clone)]
 pub struct Stage {
@@ -68,9 +71,9 @@ pub struct Stage {
     /// Where the actors are entered; `None` makes a tree of its own.
     pub tree: Option<Tree>,
     /// Hears of each round of the watchdog, on the watchdog's thread.
-    pub on_round: Option<Arc<dyn Fn(&Round) + Send + Sync>>,
+    pub on_round: Option<Hears<Round>>,
     /// Hears of each actor that ends and of what follows, on the actor's thread; must not block.
-    pub on_incident: Option<Arc<dyn Fn(&Incident) + Send + Sync>>,
+    pub on_incident: Option<Hears<Incident>>,
 }
 
 impl Stage {
@@ -278,7 +281,7 @@ fn watched(
     limits: WatchLimits,
     simulated: bool,
     fatal: Fatal,
-    on_round: Option<Arc<dyn Fn(&Round) + Send + Sync>>,
+    on_round: Option<Hears<Round>>,
 ) -> std::io::Result<Guardian> {
     let heard = move |round: &Round| {
         if let Some(on_round) = &on_round {

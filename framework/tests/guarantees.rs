@@ -3,7 +3,9 @@
 
 mod agents;
 
-use agents::{SHOP, asking, buy, customer, find, haggle, moved, settle, sold};
+use agents::{Flaky, SHOP, asking, buy, customer, find, haggle, moved, settle, sold};
+use asa_framework::class::Class;
+use asa_framework::control::{Command, StatusReport};
 use asa_framework::deploy::{Deployment, Stage};
 use asa_framework::event::Event;
 use asa_framework::lifecycle::{Move, Phase};
@@ -12,6 +14,7 @@ use asa_framework::testing::{self, Harness, Injected};
 use grasp::net::memory::{Conditions, Fabric};
 use grasp::{Asa, ErrorCode, Interfaces, Registration};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use supervision::{Condition, Exit, Fault};
 
@@ -168,7 +171,7 @@ fn a_blocked_thread_is_left_behind_and_the_instance_serves_on_a_new_one() {
 async fn blocked_thread() {
     let fabric = Fabric::new(6);
     let link = fabric.link(Conditions::default());
-    let start = async |name: &str, manifest: String, classes: &[&'static dyn asa_framework::class::Class]| {
+    let start = async |name: &str, manifest: String, classes: &[&'static dyn Class]| {
         let content = format!(
             "[node]\nname = '{name}'\n[grasp]\nsubstrate = 'insecure-lab'\nlink_local_locators = true\nport = 0\n\
              [supervision]\nthreads = true\nping_every_ms = 200\nping_deadline_ms = 200\n{manifest}"
@@ -188,9 +191,8 @@ async fn blocked_thread() {
     let before = mall.tree().find("one", "negotiator").unwrap();
     assert!(mall.tree().arm("one", "negotiator", Fault::Hang, 1) && mall.tree().nudge("one", "negotiator"));
     let begun = tokio::time::Instant::now();
-    let status = async || -> asa_framework::control::StatusReport {
-        serde_json::from_value(mall.execute(asa_framework::control::Command::Status).await.unwrap()).unwrap()
-    };
+    let status =
+        async || -> StatusReport { serde_json::from_value(mall.execute(Command::Status).await.unwrap()).unwrap() };
     loop {
         let now = mall.tree().find("one", "negotiator");
         if now.is_some_and(|now| !Arc::ptr_eq(&now, &before) && now.condition() == Condition::Running) {
@@ -279,6 +281,49 @@ fn a_neighbour_does_not_notice() {
         assert_eq!(harness.instance("mall", "one").await.incarnations, 3);
         assert_eq!(harness.instance("mall", "two").await.incarnations, 1);
         assert!(before.iter().all(|vitals| vitals.life() == 1 && vitals.last_exit().is_none()));
+    });
+}
+
+/// ASA-R-01, ASA-M-03
+#[test]
+fn an_instance_that_cannot_be_built_anew_is_tried_again() {
+    let flaky: &'static Flaky = Box::leak(Box::new(Flaky(AtomicU32::new(0))));
+    testing::run(12, async |harness| {
+        harness.node("mall", &[flaky], "[asa.one]\nclass = 'flaky'\nrestart.restarts = 0\n").await;
+        let peer = customer(&harness, "peer").await;
+        let place = find(&peer).await.remove(0);
+        flaky.0.store(2, Ordering::Relaxed);
+        strike(&harness, "book", Fault::Panic);
+        tokio::time::sleep(SECOND).await;
+        let status = harness.instance("mall", "one").await;
+        assert_eq!((status.phase, status.wanted), (Phase::Installed, Phase::Operational));
+        assert!(status.error.is_some_and(|error| error.contains("not today")));
+        let health = harness.status("mall").await.health;
+        assert!(health.reasons.iter().any(|reason| reason.contains("one is installed")), "{health:?}");
+        assert_eq!(buy(&peer, &place).await.unwrap_err().code, ErrorCode::NoPeer);
+        // Once more in vain, then it works.
+        tokio::time::sleep(35 * SECOND).await;
+        assert_eq!(harness.instance("mall", "one").await.phase, Phase::Installed);
+        tokio::time::sleep(30 * SECOND).await;
+        let status = harness.instance("mall", "one").await;
+        assert_eq!((status.phase, status.error), (Phase::Operational, None));
+        buy(&peer, &place).await.unwrap();
+        assert_eq!(harness.deployment("mall").grasp().status().await.unwrap().asas.len(), 1);
+    });
+}
+
+/// ASA-M-03: whoever watches over all others cannot be mended from inside.
+#[test]
+fn a_root_that_fails_ends_the_process() {
+    testing::run(13, async |harness| {
+        harness.node("mall", &[&SHOP], ONE).await;
+        let _ = harness.inject("mall", "node", "root", Fault::Panic, 1);
+        harness.nudge("mall", "node", "root");
+        tokio::time::sleep(SECOND).await;
+        let fatal = harness.fatal();
+        assert_eq!(fatal.len(), 1);
+        assert!(fatal[0].what.contains("the root of the node has ended"), "{}", fatal[0].what);
+        assert!(harness.execute("mall", Command::Status).await.unwrap_err().message.contains("gone"));
     });
 }
 

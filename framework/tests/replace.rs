@@ -3,7 +3,7 @@
 
 mod agents;
 
-use agents::{FALLS, NEVER, PANICS, SHOP, SHOP_2, SILENT, buy, customer, find, haggle, settle};
+use agents::{FALLS, NEVER, PANICS, SHOP, SHOP_2, SILENT, Tardy, buy, customer, find, haggle, settle};
 use asa_framework::class::Class;
 use asa_framework::control::{Command, Failure, FailureCode, Readiness, ReplaceReport};
 use asa_framework::lifecycle::Phase;
@@ -11,6 +11,7 @@ use asa_framework::testing::{self, Harness};
 use grasp::{Asa, AsaLocator};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 const CLASSES: [&(dyn Class + 'static); 6] = [&SHOP, &SHOP_2, &PANICS, &NEVER, &SILENT, &FALLS];
@@ -44,7 +45,7 @@ impl Seen {
 /// Asks again and again: quick negotiations, and slow ones that are open for a second.
 fn never_stops(harness: &Harness, peer: &Asa, place: &AsaLocator) -> Rc<Seen> {
     let seen = Rc::new(Seen::default());
-    for lane in 0..4u64 {
+    for lane in 0..9u64 {
         let (harness, peer, place, seen) = (harness.clone(), peer.clone(), place.clone(), seen.clone());
         actix::spawn(async move {
             while !seen.enough.get() {
@@ -213,26 +214,30 @@ fn a_successor_that_dies_while_it_is_proven_takes_nothing_along() {
     });
 }
 
-/// ASA-R-11: the one that runs gives up while its successor is proven.
+/// ASA-R-11: the one that runs gives up while its successor is proven, and is built anew before that is done or after.
 #[test]
 fn a_predecessor_that_dies_is_succeeded_all_the_same() {
-    testing::run(6, async |harness| {
-        harness.node("mall", &CLASSES, &format!("{ONE}restart.restarts = 0\n")).await;
-        let peer = customer(&harness, "peer").await;
-        let place = find(&peer).await.remove(0);
-        let _ = harness.inject("mall", "one", "negotiator", supervision::Fault::Panic, 1);
-        let asks = async {
-            tokio::time::sleep(Duration::from_millis(300)).await;
-            buy(&peer, &place).await
-        };
-        let (replaced, lost) = futures_util::join!(replace(&harness, "2.0.0"), asks);
-        assert!(lost.is_err(), "that one died with it");
-        assert_eq!(replaced.unwrap().to, "2.0.0");
-        tokio::time::sleep(5 * SECOND).await;
-        buy(&peer, &place).await.unwrap();
-        let status = harness.instance("mall", "one").await;
-        assert_eq!((status.version.as_str(), status.phase, status.error), ("2.0.0", Phase::Operational, None));
-        assert_eq!(harness.deployment("mall").grasp().status().await.unwrap().asas.len(), 1);
-        assert_eq!(harness.status("mall").await.actors.iter().filter(|child| child.asa == "one").count(), 4);
-    });
+    let tardy: &'static Tardy = Box::leak(Box::new(Tardy(AtomicU32::new(0))));
+    for version in ["1.0.0", "3.0.0"] {
+        testing::run(6, async |harness| {
+            let manifest = ONE.replace("1.0.0", version);
+            harness.node("mall", &[&SHOP, &SHOP_2, tardy], &format!("{manifest}restart.restarts = 0\n")).await;
+            let peer = customer(&harness, "peer").await;
+            let place = find(&peer).await.remove(0);
+            let _ = harness.inject("mall", "one", "negotiator", supervision::Fault::Panic, 1);
+            let asks = async {
+                tokio::time::sleep(Duration::from_millis(300)).await;
+                buy(&peer, &place).await
+            };
+            let (replaced, lost) = futures_util::join!(replace(&harness, "2.0.0"), asks);
+            assert!(lost.is_err(), "that one died with it");
+            assert_eq!(replaced.unwrap().to, "2.0.0");
+            tokio::time::sleep(5 * SECOND).await;
+            buy(&peer, &place).await.unwrap();
+            let status = harness.instance("mall", "one").await;
+            assert_eq!((status.version.as_str(), status.phase, status.error), ("2.0.0", Phase::Operational, None));
+            assert_eq!(harness.deployment("mall").grasp().status().await.unwrap().asas.len(), 1);
+            assert_eq!(harness.status("mall").await.actors.iter().filter(|child| child.asa == "one").count(), 4);
+        });
+    }
 }

@@ -156,7 +156,7 @@ impl Root {
         let Some(described) = self.described(name) else { return };
         let short = Described { parameters: serde_json::Map::new(), origins: Vec::new(), ..described };
         let asa = current.asa().clone();
-        let objective = Objective::synchronization(&format!("{DESCRIPTION_OBJECTIVE}{name}"));
+        let objective = Objective::synchronization(format!("{DESCRIPTION_OBJECTIVE}{name}"));
         let name = name.to_owned();
         let offered = async move {
             let value = serde_json::to_value(&short).ok().and_then(|value| Value::item(&value).ok());

@@ -33,11 +33,12 @@ pub(super) fn purge(directory: &Path, instance: &str) -> io::Result<Vec<String>>
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(error),
     };
-    let unmarked = |error: io::Error| match error.kind() {
-        ErrorKind::NotFound => {
+    let unmarked = |error: io::Error| {
+        if error.kind() == ErrorKind::NotFound {
             io::Error::other(format!("{} was not made for an instance: it has no file {MARK}", directory.display()))
+        } else {
+            error
         }
-        _ => error,
     };
     check(directory, instance).map_err(unmarked)?;
     let mut removed = Vec::new();

@@ -21,7 +21,7 @@ use asa_framework::testing::Harness;
 use futures_util::future::LocalBoxFuture;
 use grasp::{Asa, AsaLocator, Error, Negotiated, Objective, Registration, Session, Step, Value};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 use supervision::{Fresh, child};
 
@@ -232,6 +232,78 @@ impl Class for Shop {
                 actions: vec!["haggle".into()],
             };
             Ok(Agent::new(asa).described(description))
+        })
+    }
+}
+
+/// Cannot be assembled so many times.
+pub struct Flaky(pub AtomicU32);
+
+impl ClassInfo for Flaky {
+    fn name(&self) -> &'static str {
+        "flaky"
+    }
+
+    fn version(&self) -> &'static str {
+        SHOP.version()
+    }
+
+    fn summary(&self) -> &'static str {
+        SHOP.summary()
+    }
+
+    fn defaults(&self) -> &'static str {
+        SHOP.defaults()
+    }
+
+    fn check(&self, parameters: &serde_json::Value) -> Vec<Problem> {
+        SHOP.check(parameters)
+    }
+}
+
+impl Class for Flaky {
+    fn assemble(&self, site: Site) -> LocalBoxFuture<'static, Result<Agent, Error>> {
+        let fails = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok();
+        if fails {
+            return Box::pin(std::future::ready(Err(Error::new(grasp::ErrorCode::Unspecified, "not today"))));
+        }
+        SHOP.assemble(site)
+    }
+}
+
+/// A shop that takes three seconds to be assembled from the second time on.
+pub struct Tardy(pub AtomicU32);
+
+impl ClassInfo for Tardy {
+    fn name(&self) -> &'static str {
+        "shop"
+    }
+
+    fn version(&self) -> &'static str {
+        "3.0.0"
+    }
+
+    fn summary(&self) -> &'static str {
+        SHOP.summary()
+    }
+
+    fn defaults(&self) -> &'static str {
+        SHOP.defaults()
+    }
+
+    fn check(&self, parameters: &serde_json::Value) -> Vec<Problem> {
+        SHOP.check(parameters)
+    }
+}
+
+impl Class for Tardy {
+    fn assemble(&self, site: Site) -> LocalBoxFuture<'static, Result<Agent, Error>> {
+        let again = self.0.fetch_add(1, Ordering::Relaxed) > 0;
+        Box::pin(async move {
+            if again {
+                tokio::time::sleep(Duration::from_secs(3)).await;
+            }
+            SHOP.assemble(site).await
         })
     }
 }

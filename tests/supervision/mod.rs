@@ -78,6 +78,9 @@ fn every_role_falls_under_load_and_no_session_is_left_hanging() {
                 std::thread::sleep(Duration::from_millis(1100));
                 times.push(bank.drill("node", actor, "panic"));
             }
+            let status = bank.status();
+            let child = node::child(&status, "node", actor);
+            assert!(child["restarts"].as_u64().unwrap() >= u64::try_from(rounds()).unwrap(), "{child}");
             table.push((format!("node/{actor} panic"), times));
         }
         for (what, times) in &mut table {
@@ -87,12 +90,6 @@ fn every_role_falls_under_load_and_no_session_is_left_hanging() {
             // 125 ms of pause at most, and what a busy machine adds.
             assert!(median < 250.0, "{what}: {median} ms");
         }
-        let status = bank.status();
-        for actor in NODE {
-            let child = node::child(&status, "node", actor);
-            assert!(child["restarts"].as_u64().unwrap() >= u64::try_from(rounds()).unwrap(), "{child}");
-        }
-
         let before = Ends::of(&customers).accepted;
         let after = ends::wait_until(&customers, SOON, |ends| ends.accepted > before + 5);
         assert!(after.accepted > before, "nobody is served any more: {after:?}");

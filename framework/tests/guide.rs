@@ -138,3 +138,11 @@ fn every_excerpt_stands_in_the_example_or_here() {
         assert!(stands_in(manifest, excerpt), "not in config/vlans.toml:\n{excerpt}");
     }
 }
+
+/// GAP-35: without the program around it.
+#[test]
+fn an_agent_takes_less_than_a_hundred_lines() {
+    let example = include_str!("../examples/vlan_pool.rs");
+    let (agent, _) = example.split_once("#[actix::main]").unwrap();
+    assert!(agent.lines().count() < 100, "{} lines", agent.lines().count());
+}

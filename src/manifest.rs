@@ -87,7 +87,9 @@ mod tests {
         let mut names = Vec::new();
         for entry in std::fs::read_dir(directory).unwrap() {
             let path = entry.unwrap().path();
-            if path.extension().is_some_and(|extension| extension == "toml") {
+            // The class of that one is in an example and not in this binary.
+            let example = path.ends_with("vlans.toml");
+            if path.extension().is_some_and(|extension| extension == "toml") && !example {
                 let tree: toml::Table = toml::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
                 let tree = serde_json::to_value(tree).unwrap();
                 let errors: Vec<String> = schema.iter_errors(&tree).map(|error| error.to_string()).collect();

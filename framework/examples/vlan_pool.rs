@@ -4,6 +4,8 @@
 //! meet on a link in memory, as `config/vlans.toml` says; on a real network only the network differs. `WRITING_AN_ASA.md`
 //! builds this step by step.
 
+#![allow(clippy::print_stdout, reason = "an example talks to whoever runs it")]
+
 use asa_framework::class::{Agent, Class, ClassInfo, Description, Site};
 use asa_framework::deploy::{Deployment, Stage};
 use asa_framework::event::Event;
@@ -91,9 +93,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let lab = Lab::load(Sources { path: Some(path.into()), ..Sources::default() }, &[&VLANS])?.manifest;
     let fabric = Fabric::new(1);
     let link = fabric.link(Conditions::default());
-    let tell = Arc::new(|event| match event {
-        Event::NegotiationEnded { asa, outcome, value, .. } => eprintln!("{asa}: {outcome:?} {value}"),
-        _ => {}
+    let tell = Arc::new(|event| {
+        if let Event::NegotiationEnded { asa, outcome, value, .. } = event {
+            eprintln!("{asa}: {outcome:?} {value}");
+        }
     });
     let mut nodes = Vec::new();
     for (_, manifest) in lab.nodes {

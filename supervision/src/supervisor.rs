@@ -10,7 +10,7 @@ use actix::prelude::*;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha12Rng;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
@@ -61,8 +61,8 @@ pub struct Supervisor {
     placement: Placement,
     actor: Mailbox<Overseer>,
     orders: UnboundedSender<Order>,
-    /// Everything in the tree that is this supervisor's.
-    ids: Arc<Mutex<Vec<u64>>>,
+    /// Its id in the tree, under which everything of its own is entered.
+    group: u64,
 }
 
 impl Supervisor {
@@ -85,10 +85,9 @@ impl Supervisor {
             boss.do_send(Escalated { owner: asa.clone(), role, exit, blocked: false });
         });
         let Guarded { mailbox, orders, future, id } =
-            guarded(owner, SUPERVISOR, tree, failed, move |_| Overseer::new(args));
+            guarded(true, owner, SUPERVISOR, tree, failed, move |_| Overseer::new(args));
         actix::spawn(future);
-        let ids = Arc::new(Mutex::new(vec![id]));
-        Self { owner: owner.to_owned(), tree: tree.clone(), placement, actor: mailbox, orders, ids }
+        Self { owner: owner.to_owned(), tree: tree.clone(), placement, actor: mailbox, orders, group: id }
     }
 
     /// Starts a child. Its address is valid at once and over all its lives; `make` gets it and runs on the child's thread.
@@ -101,12 +100,11 @@ impl Supervisor {
         let (tree, actor) = (self.tree.clone(), self.actor.clone());
         let boss = self.actor.recipient();
         let id = tree.next_id();
-        self.ids().push(id);
         let vitals = tree.vitals(&self.owner, role);
         let (sender, receiver) = dev::channel::channel(MAILBOX);
         let (orders, inbox) = unbounded_channel();
         let mailbox = Mailbox::new(Addr::new(sender), vitals.clone());
-        tree.insert(id, vitals.clone(), Some((mailbox.recipient(), boss.clone())));
+        tree.insert(id, self.group, vitals.clone(), Some((mailbox.recipient(), boss.clone())));
         actor.do_send(Adopt { id, lifetime, orders, vitals: vitals.clone(), _keep: mailbox.recipient() });
         let own = mailbox.clone();
         let run = move || {
@@ -141,20 +139,21 @@ impl Supervisor {
             tokio::time::sleep(LOOK).await;
         };
         let _ = self.orders.send(Order::Stop);
-        let ids = std::mem::take(&mut *self.ids());
-        ids.into_iter().for_each(|id| self.tree.remove(id));
+        self.tree.members(self.group).into_iter().for_each(|(id, _)| self.tree.remove(id));
         all
     }
 
-    fn ids(&self) -> std::sync::MutexGuard<'_, Vec<u64>> {
-        self.ids.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Vital signs for actors that live once, such as all sessions of a node; see [`contain`](crate::contain). They go with the
+    /// supervisor.
+    #[must_use]
+    pub fn shared(&self, role: &str) -> Arc<Vitals> {
+        self.tree.shared_in(self.group, &self.owner, role)
     }
 
     /// The vital signs of the supervisor itself and of its children, in the order in which they were started.
     #[must_use]
     pub fn members(&self) -> Vec<Arc<Vitals>> {
-        let ids = self.ids().clone();
-        ids.into_iter().filter_map(|id| self.tree.get(id)).collect()
+        self.tree.members(self.group).into_iter().map(|(_, vitals)| vitals).collect()
     }
 
     /// The tree that the children are part of.
@@ -182,6 +181,7 @@ struct Guarded<A: Actor> {
 }
 
 fn guarded<A: Child>(
+    leads: bool,
     owner: &str,
     role: &str,
     tree: &Tree,
@@ -194,7 +194,8 @@ fn guarded<A: Child>(
     let (orders, inbox) = unbounded_channel();
     let boss = Tell { orders: Some(orders.clone()), tell }.start().recipient();
     let mailbox = Mailbox::new(Addr::new(sender), vitals.clone());
-    tree.insert(id, vitals.clone(), Some((mailbox.recipient(), boss.clone())));
+    let group = if leads { id } else { 0 };
+    tree.insert(id, group, vitals.clone(), Some((mailbox.recipient(), boss.clone())));
     let future = Context::with_receiver(receiver).into_future(make(mailbox.clone()));
     Guarded { id, mailbox, orders, future: Box::pin(guard(id, vitals, future, inbox, boss)) }
 }
@@ -213,7 +214,7 @@ pub fn stand_alone<A: Child>(
         tree_too.remove(id);
         on_exit(exit);
     });
-    let Guarded { mailbox, future, .. } = guarded(owner, role, tree, tell, make);
+    let Guarded { mailbox, future, .. } = guarded(false, owner, role, tree, tell, make);
     actix::spawn(future);
     mailbox
 }

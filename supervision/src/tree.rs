@@ -29,6 +29,8 @@ pub type Observer = Box<dyn Fn(&Incident) + Send + Sync>;
 
 struct Entry {
     vitals: Arc<Vitals>,
+    /// The id of the supervisor that it belongs to, itself included; 0 for those that stand alone.
+    group: u64,
     /// What the watchdog asks, and whom it tells; those that live once are not watched.
     watched: Option<(Recipient<Probe>, Recipient<Exited>)>,
 }
@@ -97,12 +99,16 @@ impl Tree {
         self.0.epoch.elapsed()
     }
 
-    /// Vital signs for actors that live once, such as all sessions of a node; see [`contain`](crate::contain).
+    /// Vital signs for actors that live once and belong to no supervisor; see [`contain`](crate::contain).
     #[must_use]
     pub fn shared(&self, owner: &str, role: &str) -> Arc<Vitals> {
+        self.shared_in(0, owner, role)
+    }
+
+    pub(crate) fn shared_in(&self, group: u64, owner: &str, role: &str) -> Arc<Vitals> {
         let vitals = self.vitals(owner, role);
         vitals.set(Condition::Running);
-        self.insert(self.next_id(), vitals.clone(), None);
+        self.insert(self.next_id(), group, vitals.clone(), None);
         vitals
     }
 
@@ -114,8 +120,14 @@ impl Tree {
         self.0.next_id.fetch_add(1, Ordering::Relaxed)
     }
 
-    pub(crate) fn insert(&self, id: u64, vitals: Arc<Vitals>, watched: Option<(Recipient<Probe>, Recipient<Exited>)>) {
-        self.entries().insert(id, Entry { vitals, watched });
+    pub(crate) fn insert(
+        &self,
+        id: u64,
+        group: u64,
+        vitals: Arc<Vitals>,
+        watched: Option<(Recipient<Probe>, Recipient<Exited>)>,
+    ) {
+        self.entries().insert(id, Entry { vitals, group, watched });
     }
 
     pub(crate) fn remove(&self, id: u64) {
@@ -124,8 +136,11 @@ impl Tree {
         drop(removed);
     }
 
-    pub(crate) fn get(&self, id: u64) -> Option<Arc<Vitals>> {
-        self.entries().get(&id).map(|entry| entry.vitals.clone())
+    /// All that belong to a supervisor, itself first.
+    pub(crate) fn members(&self, group: u64) -> Vec<(u64, Arc<Vitals>)> {
+        let entries = self.entries();
+        let members = entries.iter().filter(|(_, entry)| entry.group == group);
+        members.map(|(id, entry)| (*id, entry.vitals.clone())).collect()
     }
 
     pub(crate) fn observe(&self, incident: &Incident) {

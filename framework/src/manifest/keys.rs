@@ -247,8 +247,9 @@ pub(super) fn instance(classes: Vec<String>, class: Option<KnownClass>) -> Shape
         ),
         (
             "healthy_ms",
-            "How long a new version has to run without a fault before it is trusted, in milliseconds.",
-            integer(0, HOUR_MS),
+            "How long a new incarnation may take until it runs and answers, in milliseconds; a replacement that is not \
+             healthy by then is given up, and the old one carries on.",
+            integer(500, HOUR_MS),
         ),
         (
             "describe",

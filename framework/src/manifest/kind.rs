@@ -250,7 +250,9 @@ fn is_requirement(text: &str) -> bool {
 pub(crate) fn is_met(requirement: &str, version: &str) -> bool {
     let number = |part: &str| part.parse::<u64>().ok();
     let mut parts = version.split(['.', '-', '+']);
-    requirement == "*" || requirement.split('.').all(|part| parts.next().and_then(number) == number(part))
+    requirement == "*"
+        || requirement == version
+        || requirement.split('.').all(|part| parts.next().and_then(number) == number(part))
 }
 
 fn is_like(default: &Value, value: &Value) -> bool {

@@ -8,6 +8,9 @@ use super::load::{Loader, at, path};
 use super::origin::{Origin, Problem, dotted};
 use super::template::class_names;
 
+/// What status and drills call the node's own parts.
+const RESERVED: [&str; 2] = ["node", "control"];
+
 impl Loader<'_> {
     /// Checks what takes several keys of a node at once.
     pub(super) fn check_node(&mut self, prefix: &[&str], tree: &Value) {
@@ -19,6 +22,10 @@ impl Loader<'_> {
         for (name, instance) in instances {
             let mut path = asa.clone();
             path.push(name.clone());
+            if RESERVED.contains(&name.as_str()) {
+                let problem = self.problem(&path, "is the name of a part of every node");
+                self.findings.problems.push(problem.with_allowed("any other name"));
+            }
             let Some(class) = instance.get("class").and_then(Value::as_str) else {
                 self.missing_class(&path);
                 continue;

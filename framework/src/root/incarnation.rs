@@ -236,17 +236,20 @@ impl Incarnation {
     }
 
     /// Sets it down role by role, dependants first, each when the one before has nothing in hand any more: what has been begun
-    /// finds everything that it needs. Returns what is left after `limit`.
+    /// finds everything that it needs. Returns what is left after `limit`. As in [`drain`](Self::drain), two looks in a row tell.
     pub(super) async fn retire(&self, limit: Duration) -> usize {
         self.activity.set(false);
         let begun = Instant::now();
         for role in self.roles.iter().rev() {
             role.control.do_send(Control::Deactivate);
+            let mut idle = false;
             loop {
-                let busy = timeout(ANSWER, role.load.send(Outstanding)).await.ok().and_then(Result::ok);
-                if busy.is_none_or(|load| load.busy == 0) || begun.elapsed() >= limit {
+                let load = timeout(ANSWER, role.load.send(Outstanding)).await.ok().and_then(Result::ok);
+                let done = load.is_none_or(|load| load.busy == 0);
+                if begun.elapsed() >= limit || (done && idle) {
                     break;
                 }
+                idle = done;
                 tokio::time::sleep(LOOK).await;
             }
         }

@@ -20,8 +20,8 @@ pub(super) struct Instance {
     pub(super) operation: Option<&'static str>,
     pub(super) current: Option<Incarnation>,
     pub(super) incarnations: u64,
-    /// Promises that were outstanding when it last ran.
-    pub(super) promises: usize,
+    /// Promises that were outstanding when it last ran in this process.
+    pub(super) promises: Option<usize>,
     /// Why it is not where it should be.
     pub(super) error: Option<String>,
     pub(super) store: Arc<Semaphore>,
@@ -56,7 +56,7 @@ impl Instance {
             operation: None,
             current: None,
             incarnations: 0,
-            promises: 0,
+            promises: None,
             error: None,
             store: Arc::new(Semaphore::new(1)),
             belongings: Belongings::default(),

@@ -1,5 +1,6 @@
 //! The moves of RFC 9222 section 7, carried out.
 
+use super::incarnation::Blueprint;
 use super::instance::mandate;
 use super::{Root, Work, state_directory};
 use crate::control::{Failure, FailureCode, MoveReport};
@@ -76,7 +77,8 @@ impl Root {
         let (seed, kit) = (self.seed(), self.kit(ctx));
         let blueprint = self.instance(name).and_then(|instance| {
             let class = instance.class.ok_or_else(|| Failure::new(FailureCode::Failed, "its class is unknown"))?;
-            Ok(instance.blueprint(class, false, seed))
+            let limit = Some(Duration::from_millis(instance.mandate.settings.healthy_ms.into()));
+            Ok(Blueprint { limit, ..instance.blueprint(class, false, seed) })
         });
         let name = name.to_owned();
         let owner = name.clone();
@@ -132,7 +134,7 @@ impl Root {
         Box::pin(revoked.into_actor(self).map(move |revoked: Result<_, Failure>, root: &mut Self, _| {
             let (abandoned, promises) = revoked?;
             if let Some(promises) = promises {
-                root.instance(&name)?.promises = promises;
+                root.instance(&name)?.promises = Some(promises);
             }
             Ok(MoveReport { abandoned, ..report(Move::Revoke) })
         }))
@@ -141,7 +143,15 @@ impl Root {
     /// Refuses while promises are outstanding, since whoever got them would lose their footing (RFC 9222 section 7.4).
     fn uninstall(&mut self, name: &str, force: bool, purge: bool) -> Work<MoveReport> {
         let checked = self.instance(name).and_then(|instance| {
-            let promises = instance.promises;
+            let promises = instance.promises.unwrap_or_default();
+            let directory = instance.mandate.state_directory.as_deref();
+            if instance.promises.is_none() && !force && directory.is_some_and(state_directory::is_kept) {
+                let message = format!(
+                    "{name} has state of an earlier time that nobody has looked at, and promises may be in it; instantiate and \
+                     revoke it first, or force it"
+                );
+                return Err(Failure::new(FailureCode::Refused, message));
+            }
             if promises > 0 && !force {
                 let message = format!(
                     "{name} has {promises} promises outstanding to others; have them returned first, or force it"
@@ -166,7 +176,7 @@ impl Root {
             if removed.is_ok()
                 && let Ok(instance) = root.instance(&name)
             {
-                (instance.promises, instance.class) = (0, None);
+                (instance.promises, instance.class) = (None, None);
             }
             removed
         }))

@@ -6,7 +6,7 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 
 /// Settings of the node that are looked at each time they are needed, so that a change takes effect at once.
-const LIVE: [&str; 2] = ["control.drills", "log.level"];
+const LIVE: [&str; 3] = ["control.drills", "log.level", "node.state_directory"];
 /// Settings of an instance that change what it is told and not how it is built.
 const TOLD: [&str; 3] = ["state", "drain_ms", "healthy_ms"];
 
@@ -114,6 +114,6 @@ mod tests {
         let mut new = old.clone();
         new.node.state_directory = "/var/lib/asa".into();
         let kinds: Vec<_> = plan(&old, &new).into_iter().map(|change| (change.what, change.kind)).collect();
-        assert_eq!(kinds, [("node".into(), ChangeKind::NextStart), ("a".into(), ChangeKind::Restarts)]);
+        assert_eq!(kinds, [("node".into(), ChangeKind::Changes), ("a".into(), ChangeKind::Restarts)]);
     }
 }

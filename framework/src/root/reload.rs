@@ -4,7 +4,7 @@ use super::plan::plan;
 use super::{Bring, Execute, Root, Work, instance};
 use crate::control::{Change, ChangeKind, Command, Failure, FailureCode, Plan};
 use crate::lifecycle::{Phase, way};
-use crate::manifest::{Loaded, Manifest};
+use crate::manifest::{Control, Loaded, Log, Manifest, Node};
 use actix::prelude::*;
 use std::sync::Arc;
 
@@ -77,12 +77,24 @@ impl Root {
 }
 
 impl Root {
-    /// What could not be changed still is what it was: the next reload finds the difference again.
+    /// What could not be changed yet still is what it was: the next reload finds the difference again.
     fn keep_failed(&mut self, before: &Manifest, plan: &Plan) {
+        if plan.changes.iter().any(|change| change.kind == ChangeKind::NextStart) {
+            let now = &mut Arc::make_mut(&mut self.loaded).manifest;
+            let (drills, level) = (now.control.drills, std::mem::take(&mut now.log.level));
+            now.control = Control { drills, ..before.control.clone() };
+            now.log = Log { level, ..before.log.clone() };
+            (now.supervision, now.grasp) = (before.supervision.clone(), before.grasp.clone());
+            // Where instances keep their state is theirs to change.
+            let state_directory = std::mem::take(&mut now.node.state_directory);
+            now.node = Node { state_directory, ..before.node.clone() };
+        }
         for change in plan.changes.iter().filter(|change| change.error.is_some()) {
-            let Some(was) = before.asa.get(&change.what) else { continue };
-            let loaded = Arc::make_mut(&mut self.loaded);
-            loaded.manifest.asa.insert(change.what.clone(), was.clone());
+            let asa = &mut Arc::make_mut(&mut self.loaded).manifest.asa;
+            match before.asa.get(&change.what) {
+                Some(was) => drop(asa.insert(change.what.clone(), was.clone())),
+                None => drop(asa.remove(&change.what)),
+            }
             if let Some(instance) = self.instances.get_mut(&change.what) {
                 instance.error.clone_from(&change.error);
             }

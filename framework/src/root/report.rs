@@ -53,7 +53,7 @@ impl Root {
                     operation: instance.operation.map(str::to_owned),
                     role: instance.mandate.settings.role.clone(),
                     busy: load.map_or(0, |load| load.busy),
-                    promises: load.map_or(instance.promises, |load| load.promises),
+                    promises: load.map_or(instance.promises.unwrap_or_default(), |load| load.promises),
                     incarnations: instance.incarnations,
                     error: instance.error.clone(),
                 }

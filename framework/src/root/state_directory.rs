@@ -26,6 +26,11 @@ fn check(directory: &Path, instance: &str) -> io::Result<()> {
     Err(io::Error::other(format!("{} belongs to the instance {:?}", directory.display(), owner.trim_end())))
 }
 
+/// Whether an instance has kept anything there.
+pub(super) fn is_kept(directory: &Path) -> bool {
+    std::fs::read_dir(directory).is_ok_and(|entries| entries.flatten().any(|entry| entry.file_name() != MARK))
+}
+
 /// Removes the directory with everything in it, if it is the instance's; returns what was there.
 pub(super) fn purge(directory: &Path, instance: &str) -> io::Result<Vec<String>> {
     let entries = match std::fs::read_dir(directory) {

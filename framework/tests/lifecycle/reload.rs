@@ -53,7 +53,12 @@ fn a_reload_shows_its_plan_and_applies_it_make_before_break() {
         };
         futures_util::join!(applied, asked);
         assert_eq!(names().await, [of("four", up, 1), of("one", up, 2), of("two", Phase::Instantiated, 1)]);
-        assert_eq!(kinds(&reload(&harness, true).await.unwrap()), []);
+        let waits = [("node", ChangeKind::NextStart)];
+        assert_eq!(
+            kinds(&reload(&harness, true).await.unwrap()),
+            waits,
+            "what waits for the next start is not forgotten"
+        );
     });
 }
 

@@ -9,7 +9,7 @@ use crate::substrate::Substrate;
 use crate::wire::Limits;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use supervision::{Tree, Vitals};
+use supervision::{Supervisor, Vitals};
 
 /// What the actors of a node share; it outlasts each of their lives.
 #[derive(Clone)]
@@ -39,7 +39,7 @@ impl Surroundings {
         config: &NodeConfig,
         network: Arc<dyn Network>,
         substrate: Arc<dyn Substrate>,
-        tree: &Tree,
+        supervisor: &Supervisor,
     ) -> Self {
         Self {
             name: config.name.clone(),
@@ -51,8 +51,7 @@ impl Surroundings {
             depth: config.message.depth,
             size: Arc::new(AtomicUsize::new(config.message.size)),
             keys: Arc::default(),
-            // Those of an earlier node in the same tree count on.
-            sessions: tree.find(OWNER, SESSIONS).unwrap_or_else(|| tree.shared(OWNER, SESSIONS)),
+            sessions: supervisor.shared(SESSIONS),
         }
     }
 

@@ -146,11 +146,11 @@ impl Grasp {
         let listener = listener.map(|(listener, stable)| (Arc::from(listener), stable));
         let default_timeout = config.default_timeout;
         let tree = config.tree.clone().unwrap_or_default();
-        let around = Surroundings::new(&config, network, substrate, &tree);
         let mut random = ChaCha12Rng::from_seed(config.seed.unwrap_or_else(rand::random));
         let boss = Boss(config.on_failure.clone()).start().recipient();
         let policy = (RestartStrategy::OneForOne, config.restart);
         let supervisor = Supervisor::start(OWNER, &tree, Placement::Here, policy, random.random(), boss);
+        let around = Surroundings::new(&config, network, substrate, &supervisor);
         let parts = Parts { config, around, supervisor: supervisor.clone(), random, listener };
         let Wiring { node, discovery, flood } = node::start(parts);
         Ok(Self { node, discovery, flood, supervisor, default_timeout })

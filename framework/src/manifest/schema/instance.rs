@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 pub enum State {
     /// Its code and manifest are there; nothing runs.
     Installed,
-    /// It is started but has no part in the network yet.
+    /// It runs and keeps its promises, answers queries, and takes no new work.
     Instantiated,
     /// It works.
     #[default]
@@ -83,7 +83,8 @@ pub struct Instance {
     pub state_directory: String,
     /// How long the work in hand may take when the instance is to stop, in milliseconds.
     pub drain_ms: u32,
-    /// How long a new version has to run without a fault before it is trusted, in milliseconds.
+    /// How long a new incarnation may take until it runs and answers, in milliseconds; a replacement that is not healthy by
+    /// then is given up, and the old one carries on.
     pub healthy_ms: u32,
     /// Whether the instance manifest (RFC 9222 section 7.2.3) is offered as a synchronization objective. Off, because
     /// it tells everybody on the network what runs here.

@@ -27,7 +27,8 @@ fn nothing_is_owned_twice_or_lost(strategy: &str) {
     testing::run_on(7, Default::default(), 24 * testing::LIMIT, async |harness| {
         let lab = Lab::default();
         start(&harness, &lab, base.path(), &format!("{OFTEN}restart.strategy = '{strategy}'\n")).await;
-        let (stranger, books) = (Rc::new(Stranger::arrive(&harness, "stranger").await), Rc::new(Books::default()));
+        let (stranger, books) =
+            (Rc::new(Stranger::arrive(&harness, &lab, "stranger").await), Rc::new(Books::default()));
         let (mut before, mut pause) = ((0, 0), 900);
         for role in ROLES {
             for key in ["core", "edge"] {

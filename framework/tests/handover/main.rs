@@ -9,6 +9,8 @@
 )]
 
 mod drills;
+mod life;
+mod stores;
 mod traffic;
 mod vlans;
 
@@ -54,7 +56,8 @@ fn ten_replacements_hand_the_store_over_and_nobody_notices() {
     testing::run(1, async |harness| {
         let lab = Lab::default();
         start(&harness, &lab, base.path(), "").await;
-        let (stranger, books) = (Rc::new(Stranger::arrive(&harness, "stranger").await), Rc::new(Books::default()));
+        let (stranger, books) =
+            (Rc::new(Stranger::arrive(&harness, &lab, "stranger").await), Rc::new(Books::default()));
         let traffic = Traffic::begin(&lab, &stranger, &books);
         tokio::time::sleep(2 * SECOND).await;
         let mut drained = Vec::new();

@@ -49,9 +49,21 @@ impl Books {
         }
     }
 
+    /// Nobody hears of anything that is not stored.
+    fn stored(&self, is_stored: bool, block: Range) {
+        if !is_stored {
+            self.wrong.borrow_mut().push(format!("{block:?} is not in the store"));
+        }
+    }
+
     fn owns(&self, block: Range, owner: &str) {
         self.shown(block, owner);
         self.held.borrow_mut().insert(block, owner.to_owned());
+    }
+
+    /// The clients of a node that own something.
+    pub fn clients_of(&self, key: &str) -> Vec<String> {
+        self.held.borrow().values().filter(|owner| owner.starts_with(key)).cloned().collect()
     }
 
     /// What has failed since this was last asked.
@@ -105,6 +117,8 @@ async fn client(lab: Lab, books: Rc<Books>, key: &'static str, lane: u64) {
         if block.measure() != u128::from(want) {
             books.wrong.borrow_mut().push(format!("{client} wants {want} and gets {block:?}"));
         }
+        let granted = State::Granted { to: format!("client {client}") };
+        books.stored(lab.is_stored(block, |state| *state == granted).await, block);
         books.owns(block, &client);
         mine.push_back((block, client));
         if mine.len() > HELD {
@@ -143,17 +157,18 @@ async fn give(lab: &Lab, books: &Books, key: &str, (block, client): (Range, Stri
 
 /// A plain GRASP peer, and where it asks.
 pub struct Stranger {
+    lab: Lab,
     peer: Asa,
     places: Vec<AsaLocator>,
 }
 
 impl Stranger {
-    pub async fn arrive(harness: &Harness, name: &str) -> Self {
+    pub async fn arrive(harness: &Harness, lab: &Lab, name: &str) -> Self {
         let peer = harness.peer(name).await;
         peer.register_objective(&vlans(), Registration::default()).await.unwrap();
         let places = peer.discover(&vlans(), Duration::from_millis(300), Some(Duration::ZERO)).await.unwrap();
         assert_eq!(places.len(), 2);
-        Self { peer, places }
+        Self { lab: lab.clone(), peer, places }
     }
 
     /// Takes what it is offered, declines it, haggles, or thinks about it for a while.
@@ -166,6 +181,8 @@ impl Stranger {
             Negotiated::Accepted(_) => panic!("accepted without an offer"),
         };
         books.shown(offered, "stranger");
+        let is_offered = |state: &State| matches!(state, State::Offered { .. });
+        books.stored(self.lab.is_stored(offered, is_offered).await, offered);
         tokio::time::sleep(Duration::from_millis(turn as u64 * 150 % 1050)).await;
         if turn.is_multiple_of(7) {
             match session.negotiate_step(&asks(want + 1), 20 * SECOND).await? {

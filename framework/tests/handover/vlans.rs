@@ -6,7 +6,7 @@ use asa_framework::manifest::{ParameterCheck, Problem};
 use asa_framework::roles::Activity;
 use asa_framework::roles::delegator::{Delegator, DelegatorArgs, DelegatorPlan, Plain, PoolStrategy};
 use asa_framework::roles::negotiator::{Negotiator, NegotiatorArgs};
-use asa_framework::roles::pool::{Answer, Ask, Census, Pool, PoolArgs, PoolError, PoolPlan, Record, Request};
+use asa_framework::roles::pool::{Answer, Ask, Census, Pool, PoolArgs, PoolError, PoolPlan, Record, Request, State};
 use asa_framework::roles::resource::Range;
 use asa_framework::roles::store::{Change, FaultStore, FileStore, Store, StoreError};
 use futures_util::future::LocalBoxFuture;
@@ -46,6 +46,7 @@ impl Place {
 pub struct Shared {
     places: BTreeMap<String, Vec<Place>>,
     stores: BTreeMap<String, FaultStore<Record<Range>>>,
+    files: BTreeMap<String, FileStore<Record<Range>>>,
     /// How often the journal was opened.
     opened: BTreeMap<String, usize>,
     /// Who has used the store, in order: each incarnation once in a row.
@@ -75,6 +76,44 @@ impl Lab {
 
     pub fn opened(&self, key: &str) -> usize {
         self.shared().opened.get(key).copied().unwrap_or(0)
+    }
+
+    /// The store of an instance, to be let fail.
+    pub fn store(&self, key: &str) -> FaultStore<Record<Range>> {
+        self.shared().stores[key].clone()
+    }
+
+    /// Whether a journal holds the block in this state, whatever the store that fails lets through.
+    pub async fn is_stored(&self, block: Range, state: impl Fn(&State) -> bool) -> bool {
+        let files: Vec<_> = self.shared().files.values().cloned().collect();
+        for file in files {
+            let records = file.load().await.unwrap();
+            let here = |record: &Record<Range>| matches!(record, Record::Block { block: b, state: s } if *b == block && state(s));
+            if records.iter().any(here) {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// What the journal of an instance holds.
+    pub async fn blocks(&self, key: &str) -> Vec<(Range, State)> {
+        let file = self.shared().files[key].clone();
+        let records = file.load().await.unwrap().into_iter();
+        let blocks = records.filter_map(|record| match record {
+            Record::Block { block, state } => Some((block, state)),
+            Record::Life(_) | Record::Aggregate { .. } => None,
+        });
+        blocks.collect()
+    }
+
+    /// Lets go of what it knows of an instance, so that nothing of it lives on.
+    pub fn forget(&self, key: &str) {
+        let mut shared = self.shared();
+        shared.places.remove(key);
+        shared.stores.remove(key);
+        shared.files.remove(key);
+        shared.users.remove(key);
     }
 
     /// The incarnations that have used the store, in order; nobody has used it at the same time as another.
@@ -192,14 +231,14 @@ impl ClassInfo for Vlans {
     }
 }
 
-fn open(site: &Site) -> Result<FaultStore<Record<Range>>, Error> {
+fn open(site: &Site) -> Result<FileStore<Record<Range>>, Error> {
     let failed = |error: StoreError| Error::new(ErrorCode::Unspecified, error.to_string());
     let directory = site.mandate.state_directory.as_ref().expect("the manifest names one");
     let store = match FileStore::open(directory, "pool") {
         Err(StoreError::Missing { .. }) => FileStore::create(directory, "pool"),
         opened => opened,
     };
-    Ok(FaultStore::new(Arc::new(store.map_err(failed)?)))
+    store.map_err(failed)
 }
 
 impl Class for Vlans {
@@ -210,8 +249,11 @@ impl Class for Vlans {
             let asa = site.register().await?;
             asa.register_objective(&vlans(), Registration { overlap: true, ..Registration::default() }).await?;
             let inner = site.belonging(|| {
-                *lab.shared().opened.entry(key.clone()).or_default() += 1;
-                open(&site)
+                let file = open(&site)?;
+                let mut shared = lab.shared();
+                *shared.opened.entry(key.clone()).or_default() += 1;
+                shared.files.insert(key.clone(), file.clone());
+                Ok::<_, Error>(FaultStore::new(Arc::new(file)))
             })?;
             let user = lab.shared().places.get(&key).map_or(0, Vec::len);
             lab.shared().stores.insert(key.clone(), (*inner).clone());

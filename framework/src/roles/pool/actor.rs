@@ -94,7 +94,8 @@ impl<R: Resource> Pool<R> {
 
 impl<R: Resource> Fresh for Pool<R> {
     fn fresh(&self) -> Self {
-        Self::new(self.args.clone())
+        // Who wants to be told does not notice that a new life begins.
+        Self { subscribers: self.subscribers.clone(), ..Self::new(self.args.clone()) }
     }
 }
 
@@ -174,7 +175,8 @@ impl<R: Resource> Handler<Subscribe> for Pool<R> {
     type Result = ();
 
     fn handle(&mut self, Subscribe(recipient): Subscribe, _: &mut Context<Self>) {
-        self.subscribers.retain(Recipient::connected);
+        // One that begins another life asks again.
+        self.subscribers.retain(|other| other.connected() && *other != recipient);
         if self.subscribers.len() >= SUBSCRIBERS {
             tracing::warn!(asa = self.args.instance, "too many subscribers to the level of the pool");
             return;

@@ -300,7 +300,10 @@ impl Handler<End> for Root {
             let all = running.into_iter().map(|incarnation| incarnation.take_down(false));
             futures_util::future::join_all(all).await;
         };
-        Box::pin(ended.into_actor(self))
+        Box::pin(ended.into_actor(self).map(|(), root: &mut Self, _| {
+            // Whoever starts the node again in this process finds its stores free.
+            root.instances.values().for_each(|instance| instance.belongings.clear());
+        }))
     }
 }
 

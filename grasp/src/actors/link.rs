@@ -109,7 +109,7 @@ impl Link {
     }
 
     fn undecodable(&self, error: &DecodeError, source: SocketAddr) {
-        tracing::debug!(link = self.name, %source, %error, "dropped what is no GRASP message");
+        tracing::debug!(interface = self.name, peer = %source, %error, "dropped what is no GRASP message");
         self.around.tally.count("decode_errors", format!("{:?}", error.rule));
     }
 
@@ -207,7 +207,7 @@ impl StreamHandler<Datagram> for Link {
         match received {
             Ok((bytes, source)) => self.datagram(bytes, source),
             Err(error) => {
-                tracing::warn!(link = self.name, %error, "the link's socket failed; it will be opened anew");
+                tracing::warn!(interface = self.name, %error, "the link's socket failed; it will be opened anew");
                 self.around.tally.count("link_failures", self.name.as_str());
                 self.failed(ctx);
             }
@@ -223,7 +223,7 @@ impl StreamHandler<Accepted> for Link {
         match accepted {
             Ok((stream, peer)) => self.answered(stream, peer, ctx),
             Err(error) => {
-                tracing::debug!(link = self.name, %error, "could not accept a connection");
+                tracing::debug!(interface = self.name, %error, "could not accept a connection");
                 self.around.tally.count("accept_errors", self.name.as_str());
             }
         }
@@ -254,7 +254,7 @@ impl Handler<Send> for Link {
         let sent = contained(&self.around.tally, "multicast", || multicast.send(&substrate.seal(self.id, bytes)));
         if let Some(Err(error)) = sent {
             // A failed send on one link does not stop the others; discovery and floods are repeated (T-29).
-            tracing::debug!(link = self.name, %error, "could not multicast");
+            tracing::debug!(interface = self.name, %error, "could not multicast");
             self.around.tally.count("send_errors", self.name.as_str());
         }
     }

@@ -250,7 +250,7 @@ impl Pumped for Session {
             }
             Output::Noted(note) => {
                 let session = self.slot.as_ref().map(|slot| slot.session_id);
-                tracing::debug!(?note, session, "irregular message in a session");
+                tracing::debug!(?note, session_id = session, "irregular message in a session");
                 self.around.tally.count("session_notes", format!("{note:?}"));
             }
             Output::Close => {

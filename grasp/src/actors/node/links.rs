@@ -16,7 +16,7 @@ const RETRY: Duration = Duration::from_secs(1);
 impl Node {
     pub(super) fn close_link(&mut self, id: LinkId) {
         if let Some(link) = self.links.remove(&id) {
-            tracing::info!(node = self.config.name, link = link.name, "link down");
+            tracing::info!(node = self.config.name, interface = link.name, "link down");
             self.supervisor.dismiss(&link.actor);
             self.outlook.view().links.remove(&id);
         }
@@ -29,13 +29,13 @@ impl Node {
             Ok(sockets) => sockets,
             Err(error) => {
                 let (node, link) = (&self.config.name, &interface.name);
-                tracing::debug!(node, link, %error, "cannot open the link yet");
+                tracing::debug!(node, interface = link, %error, "cannot open the link yet");
                 self.around.tally.count("link_open_errors", link.as_str());
                 return false;
             }
         };
         let (id, name) = (interface.index, interface.name.clone());
-        tracing::info!(node = self.config.name, link = name, %address, "link up");
+        tracing::info!(node = self.config.name, interface = name, %address, "link up");
         let (around, wiring, own) = (self.around.clone(), self.wiring.clone(), name.clone());
         let make = move |_| Link::new(id, own, sockets, around, wiring);
         let actor = self.supervisor.child(&format!("link {name}"), Lifetime::Permanent, make);

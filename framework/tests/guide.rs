@@ -2,18 +2,11 @@
 #![allow(clippy::unwrap_used, missing_docs, reason = "a test may fail loudly")]
 
 use asa_framework::class::{Agent, Class, ClassInfo, Site};
-use asa_framework::control::Command;
 use asa_framework::manifest::Problem;
-use asa_framework::roles::delegator::{Delegator, DelegatorArgs, DelegatorPlan, Plain, PoolStrategy};
 use asa_framework::roles::negotiator::{Act, Dialogue, Ended, Negotiator, NegotiatorArgs, Strategy, Turn};
-use asa_framework::roles::pool::{Pool, PoolArgs, PoolPlan};
-use asa_framework::roles::resource::Range;
-use asa_framework::roles::store::MemStore;
 use asa_framework::testing;
 use futures_util::future::LocalBoxFuture;
 use grasp::{Negotiated, Objective, Registration, Value};
-use std::cell::Cell;
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 use supervision::Fault;
@@ -105,92 +98,6 @@ fn it_lends_again_after_a_crash() {
     });
 }
 
-/// The agent of the guide in two versions, without its clients.
-struct Pooling(&'static str);
-
-impl ClassInfo for Pooling {
-    fn name(&self) -> &'static str {
-        "pooling"
-    }
-
-    fn version(&self) -> &'static str {
-        self.0
-    }
-
-    fn summary(&self) -> &'static str {
-        "shares ids"
-    }
-
-    fn defaults(&self) -> &'static str {
-        ""
-    }
-
-    fn check(&self, _: &serde_json::Value) -> Vec<Problem> {
-        Vec::new()
-    }
-}
-
-impl Class for Pooling {
-    fn assemble(&self, site: Site) -> LocalBoxFuture<'static, Result<Agent, grasp::Error>> {
-        Box::pin(async move {
-            let asa = site.register().await?;
-            asa.register_objective(&ids(), Registration { overlap: true, ..Registration::default() }).await?;
-            let store = site.belonging(|| Ok::<_, Infallible>(MemStore::default())).unwrap();
-            let plan = PoolPlan { initial: vec![Range::new(0, 100_000)], ..PoolPlan::default() };
-            let pool = PoolArgs::new(&site, store, plan);
-            let pool = site.role("pool", move |_| Pool::new(pool));
-            let plan = DelegatorPlan { upstream: false, ..DelegatorPlan::default() };
-            let delegator = DelegatorArgs::new(&site, &pool, plan);
-            let delegator = site.role("delegator", move |_| Delegator::new(delegator));
-            let strategy = PoolStrategy::<Range>::factory(Plain { objective: ids(), want: |_| 0 });
-            let (listens, advisor) = (Some(ids()), Some(delegator.recipient()));
-            let negotiator = NegotiatorArgs { listens, advisor, ..NegotiatorArgs::new(&asa, &site, strategy) };
-            site.role("negotiator", move |_| Negotiator::new(negotiator));
-            Ok(Agent::new(asa))
-        })
-    }
-}
-
-fn ids() -> Objective {
-    Objective::negotiation("32473:ids")
-}
-
-/// ASA-L-11: the store goes from one version to the next under load: nobody is refused, and no block is given twice.
-#[test]
-fn a_store_is_handed_over_while_requests_wait() {
-    testing::run(3, async |harness| {
-        let manifest = "[asa.one]\nclass = 'pooling'\nversion = '1.0.0'\n";
-        harness.node("core", &[&Pooling("1.0.0"), &Pooling("2.0.0")], manifest).await;
-        let peer = harness.peer("peer").await;
-        peer.register_objective(&ids(), Registration::default()).await.unwrap();
-        let enough = Cell::new(false);
-        let asks = async {
-            let mut given = Vec::new();
-            while !enough.get() {
-                let ask = ids().with_value(amount(3));
-                let answer = peer.request_negotiate(&ask, None, Duration::from_secs(1)).await;
-                let Ok(Negotiated::Offered(session, offer)) = answer else { panic!("{answer:?}\n{}", harness.story()) };
-                given.push(offer.value.unwrap().decode::<Range>().unwrap());
-                session.end_negotiate(true, None).await.unwrap();
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-            given
-        };
-        let replaces = async {
-            for version in ["2.0.0", "1.0.0"].repeat(5) {
-                tokio::time::sleep(Duration::from_millis(730)).await;
-                let command = Command::Replace { instance: "one".into(), with: format!("pooling@{version}") };
-                harness.execute("core", command).await.unwrap();
-            }
-            enough.set(true);
-        };
-        let (mut given, ()) = futures_util::join!(asks, replaces);
-        assert!(given.len() > 500, "{}", given.len());
-        given.sort();
-        assert!(given.windows(2).all(|pair| pair[0].end <= pair[1].start), "{given:?}");
-    });
-}
-
 const GUIDE: &str = include_str!("../WRITING_AN_ASA.md");
 
 /// What stands between lines that begin with three backquotes and this word, block by block.
@@ -230,12 +137,4 @@ fn every_excerpt_stands_in_the_example_or_here() {
     for excerpt in excerpts {
         assert!(stands_in(manifest, excerpt), "not in config/vlans.toml:\n{excerpt}");
     }
-}
-
-/// GAP-35: without the program around it.
-#[test]
-fn an_agent_takes_less_than_a_hundred_lines() {
-    let example = include_str!("../examples/vlan_pool.rs");
-    let (agent, _) = example.split_once("#[actix::main]").unwrap();
-    assert!(agent.lines().count() < 100, "{} lines", agent.lines().count());
 }

@@ -146,6 +146,9 @@ impl<W: Write> Dialogue<W> {
         use asa_framework::event::Side;
         match event {
             Event::Ready { node, substrate, secure } => {
+                if *substrate == "none" {
+                    return self.note(&format!("{node} runs without a substrate: GRASP does not speak"));
+                }
                 let protection = if *secure { "protected by" } else { "INSECURE, anybody can forge messages:" };
                 self.note(&format!("{node} is ready; {protection} {substrate}"))
             }

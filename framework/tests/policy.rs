@@ -101,6 +101,18 @@ fn a_flood_changes_parameters_without_a_restart_of_the_node() {
         assert_eq!(node.execute(Command::Describe { instance: None }).await.unwrap().as_array().unwrap().len(), 1);
         flood(&asa, json!("nonsense")).await;
         assert_eq!(json!(described(&node).await.parameters), json!({ "first": 1, "second": 5 }));
+
+        let short = parameters(3, 8);
+        let policy = Objective::synchronization(POLICY).with_value(Value::item(&short).unwrap());
+        asa.flood(8_000, vec![(policy, None)]).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        let now = described(&node).await;
+        assert_eq!(json!(now.parameters), json!({ "first": 3, "second": 5 }));
+        let origin = now.origins.iter().find(|origin| origin.key == "parameters.first").expect("it has an origin");
+        assert!(origin.origin.contains("fe80::") || origin.origin.contains("fd"), "who it was: {}", origin.origin);
+        tokio::time::sleep(Duration::from_secs(6)).await;
+        let now = described(&node).await;
+        assert_eq!(json!(now.parameters), json!({ "first": 1, "second": 5 }), "its lifetime is over");
         hand.stop(Duration::from_secs(1)).await;
         node.stop(Duration::from_secs(1)).await;
     });

@@ -49,7 +49,7 @@ struct Level {
 
 fn planned(look: Look, plan: Plan) -> String {
     if plan.changes.is_empty() {
-        return "the manifest asks for nothing that is not so already\n".to_owned();
+        return "nothing in the manifest has changed; what was done by hand stands\n".to_owned();
     }
     let mut lines = vec![if plan.applied { "done:" } else { "would be done:" }.to_owned()];
     for change in &plan.changes {
@@ -104,7 +104,7 @@ mod tests {
     fn a_plan_is_a_list_of_changes() {
         let plan = |value| planned(PLAIN, serde_json::from_value(value).unwrap());
         let nothing = plan(json!({"applied": true, "changes": []}));
-        assert_eq!(nothing, "the manifest asks for nothing that is not so already\n");
+        assert_eq!(nothing, "nothing in the manifest has changed; what was done by hand stands\n");
         let text = plan(json!({"applied": false, "changes": [
             {"what": "gray", "kind": "restarts", "keys": ["parameters.pace", "parameters.seed"]},
             {"what": "briggs", "kind": "starts", "keys": []},

@@ -85,6 +85,9 @@ fn substrate(look: Look, node: &NodeStatus) -> Vec<String> {
     if node.secure {
         return labelled(look, &label, &format!("{}{silent}", node.substrate), (!node.ready).then_some(YELLOW));
     }
+    if !node.ready {
+        return labelled(look, &label, &format!("{}: GRASP does not speak", node.substrate), Some(RED));
+    }
     let text = format!("INSECURE: {}, anybody on the link can forge messages{silent}", node.substrate);
     labelled(look, &label, &text, Some(RED))
 }

@@ -55,6 +55,13 @@ pub fn strike() {
     }
 }
 
+/// Says that the current child has a store, for drills; a role with one calls it when it starts.
+pub fn keeps_store() {
+    if let Some(vitals) = current() {
+        vitals.set_keeps_store();
+    }
+}
+
 /// Tells a role whether a drill wants the next change of its store to fail; asked once for each change.
 #[must_use]
 pub fn store_fault() -> bool {

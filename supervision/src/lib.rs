@@ -28,7 +28,7 @@ mod vitals;
 pub mod watchdog;
 
 pub use contain::contain;
-pub use current::{store_fault, strike};
+pub use current::{keeps_store, store_fault, strike};
 pub use fault::Fault;
 pub use guard::{Exit, Exited};
 pub use mailbox::{Mailbox, WeakMailbox};

@@ -19,11 +19,11 @@ pub enum RestartStrategy {
 /// How often and how fast children are restarted.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RestartLimits {
-    /// Restarts within the window; one more escalates.
+    /// Restarts within the window, of all children together; one more escalates.
     pub restarts: u32,
     /// The window; older restarts are forgotten.
     pub within: Duration,
-    /// Pause before the first restart in a window; it doubles with each further one.
+    /// Pause before the first restart of a child in a window; it doubles with each further one of that child.
     pub first_pause: Duration,
     /// The longest pause.
     pub longest_pause: Duration,
@@ -65,8 +65,8 @@ pub enum Decision {
 pub struct Policy {
     strategy: RestartStrategy,
     limits: RestartLimits,
-    /// When the last restarts were ordered, oldest first; never more than the limit allows, and one.
-    recent: VecDeque<Duration>,
+    /// When the last restarts were ordered and for whom, oldest first; never more than the limit allows.
+    recent: VecDeque<(Duration, u64)>,
 }
 
 impl Policy {
@@ -93,14 +93,16 @@ impl Policy {
         if *exit == Exit::Normal && lifetime == Lifetime::Transient {
             return Decision::Ignore;
         }
-        while self.recent.front().is_some_and(|restart| now.saturating_sub(*restart) > self.limits.within) {
+        while self.recent.front().is_some_and(|(restart, _)| now.saturating_sub(*restart) > self.limits.within) {
             self.recent.pop_front();
         }
         if self.recent.len() >= self.limits.restarts as usize {
             return Decision::Escalate;
         }
-        let doublings = u32::try_from(self.recent.len()).unwrap_or(u32::MAX).min(31);
-        self.recent.push_back(now);
+        // All count together towards giving up, but nobody rests longer for the falls of others.
+        let own = self.recent.iter().filter(|(_, child)| *child == who).count();
+        let doublings = u32::try_from(own).unwrap_or(u32::MAX).min(31);
+        self.recent.push_back((now, who));
         let pause = self.limits.first_pause.saturating_mul(1 << doublings).min(self.limits.longest_pause);
         let spread = 1.0 + self.limits.jitter.clamp(0.0, 1.0) * (2.0 * roll.clamp(0.0, 1.0) - 1.0);
         let children = match self.strategy {
@@ -168,6 +170,19 @@ mod tests {
         assert_eq!(panicked(&mut policy, Duration::from_secs(29), 1), Decision::Escalate);
         // The first of the five is forgotten 30 s after it.
         assert!(matches!(panicked(&mut policy, Duration::from_millis(30_001), 1), Decision::Restart { .. }));
+    }
+
+    #[test]
+    fn nobody_rests_longer_for_the_falls_of_others() {
+        let mut policy = policy(RestartStrategy::OneForOne);
+        for (who, pause) in [(1, 100), (2, 100), (1, 200), (3, 100), (1, 400)] {
+            assert_eq!(
+                after(&panicked(&mut policy, Duration::from_secs(1), who)),
+                Duration::from_millis(pause),
+                "{who}"
+            );
+        }
+        assert_eq!(panicked(&mut policy, Duration::from_secs(2), 2), Decision::Escalate, "they count together");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use crate::fault::FaultPoint;
 use crate::guard::Exit;
 use serde::{Deserialize, Serialize};
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
@@ -62,6 +62,7 @@ pub struct Vitals {
     /// Nanoseconds since the epoch, and 1, of the last answer; 0 is never.
     beat: AtomicU64,
     pub(crate) fault: FaultPoint,
+    keeps_store: AtomicBool,
     record: Mutex<Record>,
 }
 
@@ -79,6 +80,7 @@ impl Vitals {
             handled: AtomicU64::new(0),
             beat: AtomicU64::new(0),
             fault: FaultPoint::default(),
+            keeps_store: AtomicBool::new(false),
             record: Mutex::new(Record::default()),
         }
     }
@@ -144,6 +146,16 @@ impl Vitals {
     #[must_use]
     pub fn last_beat(&self) -> Option<Duration> {
         self.beat.load(Ordering::Acquire).checked_sub(1).map(Duration::from_nanos)
+    }
+
+    /// Whether it has a store that a drill can let fail.
+    #[must_use]
+    pub fn keeps_store(&self) -> bool {
+        self.keeps_store.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_keeps_store(&self) {
+        self.keeps_store.store(true, Ordering::Release);
     }
 
     pub(crate) fn now(&self) -> Duration {

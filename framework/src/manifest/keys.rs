@@ -93,7 +93,7 @@ fn control() -> Shape {
 /// Returns how often and how fast something is restarted, as supervision and instances have in common.
 fn restarts(when_given_up: &str) -> Vec<Field> {
     let about = format!(
-        "Restarts within the time below before {when_given_up}. More would only hide a fault; 0 never restarts."
+        "Restarts, of all together, within the time below before {when_given_up}. More would only hide a fault; 0 never restarts."
     );
     vec![
         Field::new("restarts", about, integer(0, 1000)),
@@ -113,7 +113,7 @@ fn restarts(when_given_up: &str) -> Vec<Field> {
 }
 
 fn supervision() -> Shape {
-    let mut fields = restarts("an actor of the node is given up");
+    let mut fields = restarts("the node is given up");
     fields.extend([
         Field::new(
             "ping_every_ms",

@@ -45,8 +45,11 @@ fn target(tree: &Tree, role: &str, instance: Option<&str>) -> Result<String, Fai
     let all = tree.status();
     let owners: std::collections::BTreeSet<&str> =
         all.iter().filter(|child| child.role == role).map(|child| child.asa.as_str()).collect();
-    let roles: std::collections::BTreeSet<String> =
-        all.iter().map(|child| format!("{} of {}", child.role, child.asa)).collect();
+    let roles: std::collections::BTreeSet<String> = all
+        .iter()
+        .filter(|child| instance.is_none_or(|name| name == child.asa))
+        .map(|child| format!("{:?} of {}", child.role, child.asa))
+        .collect();
     let there = roles.into_iter().collect::<Vec<_>>().join(", ");
     match (instance, owners.len()) {
         (Some(instance), _) if owners.contains(instance) => Ok(instance.to_owned()),
@@ -65,6 +68,9 @@ fn target(tree: &Tree, role: &str, instance: Option<&str>) -> Result<String, Fai
 async fn once(tree: &Tree, owner: &str, role: &str, fault: Fault) -> Result<DrillReport, Failure> {
     let refused = |why: &str| Failure::new(FailureCode::Refused, format!("{role} of {owner} {why}"));
     let vitals = tree.find(owner, role).ok_or_else(|| refused("is gone"))?;
+    if fault == Fault::StoreError && !vitals.keeps_store() {
+        return Err(refused("has no store that could fail"));
+    }
     let (life, restarts) = (vitals.life(), vitals.restarts());
     let begun = Instant::now();
     if !tree.arm(owner, role, fault, 1) || (fault != Fault::StoreError && !tree.nudge(owner, role)) {

@@ -275,6 +275,7 @@ impl Incarnation {
     /// Ends it: open sessions are declined, the registration goes, the roles and their thread end. Of a blocked thread only the
     /// handle goes.
     pub(super) async fn take_down(self, blocked: bool) {
+        self.activity.set(false);
         if !blocked {
             for role in self.roles.iter().rev() {
                 let _ = timeout(ANSWER, role.control.send(Control::Stop)).await;

@@ -6,8 +6,9 @@ use crate::manifest::FloodedPolicy;
 use actix::prelude::*;
 use futures_util::StreamExt;
 use futures_util::stream;
-use grasp::Objective;
+use grasp::api::dump::FloodEntry;
 use grasp::protocol::flood::Flooded;
+use grasp::{Grasp, Objective};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -21,33 +22,44 @@ const SETTLE: Duration = Duration::from_millis(200);
 /// What has been flooded, by who flooded it.
 #[derive(Default)]
 pub(super) struct Policies {
-    by_source: BTreeMap<String, FloodedPolicy>,
+    /// Each with the number of the word that brought it.
+    by_source: BTreeMap<String, (u64, FloodedPolicy)>,
+    words: u64,
     pub(super) ignored: u64,
     pending: bool,
 }
 
 impl Policies {
     pub(super) fn all(&self) -> Vec<FloodedPolicy> {
-        self.by_source.values().cloned().collect()
+        self.by_source.values().map(|(_, policy)| policy.clone()).collect()
+    }
+
+    /// Forgets what a word has brought unless a later one has confirmed it; tells whether it did.
+    fn expire(&mut self, from: &str, word: u64) -> bool {
+        let due = self.by_source.get(from).is_some_and(|(brought, _)| *brought == word);
+        due && self.by_source.remove(from).is_some()
     }
 
     /// Takes a copy; tells whether it says anything new.
-    fn take(&mut self, copy: &Flooded) -> bool {
-        let from = copy.locator.as_ref().map_or_else(|| "unknown".into(), |locator| locator.locator.to_string());
+    fn take(&mut self, copy: &Flooded, from: &str) -> bool {
+        self.words += 1;
         let value = copy.objective.value.as_ref().and_then(|value| value.decode::<serde_json::Value>().ok());
         let Some(settings) = value.filter(serde_json::Value::is_object) else {
             self.ignored += 1;
             return false;
         };
-        let policy = FloodedPolicy { objective: copy.objective.name.clone(), from: from.clone(), settings };
-        if self.by_source.get(&from) == Some(&policy) {
+        let policy = FloodedPolicy { objective: copy.objective.name.clone(), from: from.to_owned(), settings };
+        if let Some((brought, known)) = self.by_source.get_mut(from)
+            && *known == policy
+        {
+            *brought = self.words;
             return false;
         }
-        if self.by_source.len() >= SOURCES && !self.by_source.contains_key(&from) {
+        if self.by_source.len() >= SOURCES && !self.by_source.contains_key(from) {
             self.ignored += 1;
             return false;
         }
-        self.by_source.insert(from, policy);
+        self.by_source.insert(from.to_owned(), (self.words, policy));
         true
     }
 }
@@ -70,23 +82,69 @@ impl Root {
         ctx.spawn(watched.into_actor(self).map(move |watched, _, ctx| match watched {
             Ok((asa, known, copies)) => {
                 // The registration lives as long as the stream.
+                let grasp = asa.grasp().clone();
                 let copies = stream::unfold((copies, asa), |(mut copies, asa)| async move {
                     let copy: Flooded = copies.recv().await?;
                     Some((copy, (copies, asa)))
                 });
-                ctx.add_stream(stream::iter(known).chain(copies).map(Word));
+                let words = stream::iter(known).chain(copies).then(move |copy| {
+                    let grasp = grasp.clone();
+                    async move {
+                        let from = source(&grasp, &copy).await;
+                        Word(copy, from)
+                    }
+                });
+                ctx.add_stream(words);
             }
             Err(error) => tracing::warn!(objective = name, %error, "cannot listen for policy"),
         }));
     }
 }
 
-/// A copy of the policy objective.
-struct Word(Flooded);
+/// Who flooded a copy: its tag, else the initiator that the flood cache knows, else the interface.
+async fn source(grasp: &Grasp, copy: &Flooded) -> String {
+    if let Some(locator) = &copy.locator {
+        return locator.locator.to_string();
+    }
+    let cache = grasp.flood_cache().await.unwrap_or_default();
+    let same = |entry: &&FloodEntry| {
+        entry.objective == copy.objective.name && entry.locator.is_none() && entry.interface == copy.link
+    };
+    cache.iter().find(same).map_or_else(|| format!("interface {}", copy.link), |entry| entry.origin.to_string())
+}
+
+/// A copy of the policy objective, and who flooded it.
+struct Word(Flooded, String);
 
 impl StreamHandler<Word> for Root {
-    fn handle(&mut self, Word(copy): Word, ctx: &mut Context<Self>) {
-        if !self.policies.take(&copy) || std::mem::replace(&mut self.policies.pending, true) {
+    fn handle(&mut self, Word(copy, from): Word, ctx: &mut Context<Self>) {
+        let new = self.policies.take(&copy, &from);
+        if let Some(expires) = copy.expires {
+            // A flood that is not repeated loses its force with its lifetime.
+            let word = self.policies.words;
+            ctx.run_later(expires.since(copy.heard), move |root, ctx| {
+                if root.policies.expire(&from, word) {
+                    root.apply_policy(ctx);
+                }
+            });
+        }
+        if new {
+            self.apply_policy(ctx);
+        }
+    }
+
+    fn finished(&mut self, ctx: &mut Context<Self>) {
+        // The flood cache has been restarted: listen again.
+        if !self.stopping {
+            ctx.run_later(Duration::from_secs(1), |root, ctx| root.listen_for_policy(ctx));
+        }
+    }
+}
+
+impl Root {
+    /// Applies what has been flooded and what the manifest says now.
+    fn apply_policy(&mut self, ctx: &mut Context<Self>) {
+        if std::mem::replace(&mut self.policies.pending, true) {
             return;
         }
         ctx.run_later(SETTLE, |root, ctx| {
@@ -98,12 +156,5 @@ impl StreamHandler<Word> for Root {
                 }
             }));
         });
-    }
-
-    fn finished(&mut self, ctx: &mut Context<Self>) {
-        // The flood cache has been restarted: listen again.
-        if !self.stopping {
-            ctx.run_later(Duration::from_secs(1), |root, ctx| root.listen_for_policy(ctx));
-        }
     }
 }

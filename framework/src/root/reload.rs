@@ -70,7 +70,11 @@ impl Root {
             root.keep_failed(&before.manifest, &plan);
             let changes = plan.changes.len();
             let failed = plan.changes.iter().filter(|change| change.error.is_some()).count();
-            tracing::info!(changes, failed, "the manifest has been applied");
+            if changes > 0 {
+                tracing::info!(changes, failed, "the manifest has been applied");
+            } else {
+                tracing::info!("nothing in the manifest has changed");
+            }
             Ok(plan)
         }))
     }
@@ -161,7 +165,10 @@ impl Root {
         let found = self.class(&mandate.settings.class, &mandate.settings.version);
         let prepared = found.and_then(|class| {
             let instance = self.instance(name)?;
-            instance.wanted = mandate.settings.state.into();
+            // What the operator has done by hand stands until the manifest says something else about it.
+            if instance.mandate.settings.state != mandate.settings.state {
+                instance.wanted = mandate.settings.state.into();
+            }
             Ok((class, instance.current.is_some()))
         });
         let (class, runs) = match prepared {

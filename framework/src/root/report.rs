@@ -5,6 +5,7 @@ use crate::control::{
     Described, Dump, Failure, FailureCode, InstanceStatus, LinkStatus, NodeStatus, Origin, StatusReport,
 };
 use crate::health;
+use crate::lifecycle::Move;
 use crate::manifest;
 use crate::roles::Load;
 use actix::prelude::*;
@@ -140,7 +141,12 @@ impl Root {
             objectives: current.description.objectives.clone(),
             resources: settings.resources.clone(),
             metrics: current.description.metrics.clone(),
-            actions: current.description.actions.clone(),
+            actions: Move::ALL
+                .iter()
+                .filter(|step| step.ends().0 == instance.phase)
+                .map(ToString::to_string)
+                .chain(current.description.actions.iter().cloned())
+                .collect(),
             parameters: settings.parameters.clone(),
             origins: origins.collect(),
         })

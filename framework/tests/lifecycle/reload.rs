@@ -62,6 +62,22 @@ fn a_reload_shows_its_plan_and_applies_it_make_before_break() {
     });
 }
 
+/// ASA-L-08, ASA-P-03: what the operator has set down by hand stays so over a reload that changes something else about it.
+#[test]
+fn what_was_done_by_hand_stands_over_a_reload() {
+    testing::run(6, async |harness| {
+        harness.node("mall", &CLASSES, ONE).await;
+        moved(&harness, "mall", "one", Move::Deactivate).await.unwrap();
+        harness.rewrite("mall", &format!("{ONE}parameters.flood_every_ms = 5000\n"));
+        assert_eq!(kinds(&reload(&harness, false).await.unwrap()), [("one", ChangeKind::Restarts)]);
+        let one = harness.instance("mall", "one").await;
+        assert_eq!((one.phase, one.wanted, one.incarnations), (Phase::Instantiated, Phase::Instantiated, 2));
+        harness.rewrite("mall", &format!("{ONE}parameters.flood_every_ms = 5000\nstate = 'installed'\n"));
+        reload(&harness, false).await.unwrap();
+        assert_eq!(harness.instance("mall", "one").await.phase, Phase::Installed);
+    });
+}
+
 /// ASA-R-11
 #[test]
 fn an_invalid_change_leaves_the_running_state_untouched() {

@@ -235,7 +235,10 @@ impl Negotiator {
                 self.feed(Input::Requested(key, request, peer.map(|peer| peer.ip())), ctx);
             }
             Err(error) => {
-                tracing::warn!(asa = self.args.instance, %error, "cannot listen");
+                // The end of an instance ends its listening.
+                if self.args.activity.is_active() {
+                    tracing::warn!(asa = self.args.instance, %error, "cannot listen");
+                }
                 self.await_request(LISTEN_PAUSE, ctx);
             }
         }

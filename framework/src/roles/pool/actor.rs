@@ -12,7 +12,7 @@ use crate::roles::{Activity, Control, Load, Outstanding};
 use actix::prelude::*;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use supervision::{Fresh, child, store_fault};
+use supervision::{Fresh, child, keeps_store, store_fault};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 /// Subscribers at once; more would be a mistake of the author.
@@ -105,6 +105,7 @@ impl<R: Resource> Actor for Pool<R> {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
+        keeps_store();
         self.feed(Input::Started, ctx);
     }
 }

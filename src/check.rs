@@ -34,6 +34,11 @@ fn report(
                 Document::Lab(loaded) => ("lab", &loaded.effective),
             };
             valid(args.json, &file, kind, effective, out)?;
+            if let Document::Manifest(loaded) = &document
+                && let Some(problem) = settings::mute(&loaded.manifest)
+            {
+                writeln!(err, "{file}: as it stands it cannot run: {problem}")?;
+            }
             Ok(0)
         }
         Err(problems) => {

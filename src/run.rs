@@ -57,6 +57,10 @@ fn start(sources: Sources, format: Option<LogFormat>, sessions: Option<u64>) -> 
         Ok(loaded) => {
             let form = node::output_form(format, &loaded.manifest.log);
             let levels = node::log(form, &loaded.manifest.log, &out);
+            if let Some(problem) = settings::mute(&loaded.manifest) {
+                let _ = writeln!(io::stderr().lock(), "{problem}");
+                return Ok(2);
+            }
             for warning in &loaded.warnings {
                 tracing::warn!("{warning}");
             }

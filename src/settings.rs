@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use asa_framework::manifest::Sources;
+use asa_framework::manifest::{Instance, Manifest, Sources, State, Substrate};
 
 /// Returns the sources for a manifest or a lab file; variables that do not begin with `ASA__` are left behind.
 pub(crate) fn sources(path: Option<&Path>, sets: &[(String, String)], interfaces: &[String]) -> Sources {
@@ -19,4 +19,17 @@ pub(crate) fn sources(path: Option<&Path>, sets: &[(String, String)], interfaces
         sets: sets.to_vec(),
         interfaces: interfaces.to_vec(),
     }
+}
+
+/// Says what keeps the agents of a manifest from starting although each of its settings is allowed: nobody protects the messages.
+pub(crate) fn mute(manifest: &Manifest) -> Option<String> {
+    let starts = |(name, instance): (&String, &Instance)| (instance.state != State::Installed).then(|| name.clone());
+    let agents: Vec<String> = manifest.asa.iter().filter_map(starts).collect();
+    let mute = manifest.grasp.substrate == Substrate::None && !agents.is_empty();
+    mute.then(|| {
+        format!(
+            "grasp.substrate is \"none\", so {} cannot start: choose one, \"insecure-lab\" in a laboratory",
+            agents.join(", ")
+        )
+    })
 }

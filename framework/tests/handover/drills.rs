@@ -33,6 +33,12 @@ fn nothing_is_owned_twice_or_lost(strategy: &str) {
         for role in ROLES {
             for key in ["core", "edge"] {
                 for fault in [Fault::Panic, Fault::Stop, Fault::Hang, Fault::StoreError] {
+                    if fault == Fault::StoreError && role != "pool" {
+                        let command = Command::Drill { role: role.into(), fault, instance: Some(key.into()), count: 1 };
+                        let refusal = harness.execute(key, command).await.expect_err("there is no store");
+                        assert!(refusal.message.contains("has no store"), "{refusal}");
+                        continue;
+                    }
                     let traffic = Traffic::begin(&lab, &stranger, &books);
                     for _ in 0..3 {
                         pause = 700 + (pause + 137) % 900;

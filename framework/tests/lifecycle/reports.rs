@@ -21,7 +21,7 @@ fn an_instance_describes_itself_to_its_operator_and_if_switched_on_to_the_networ
         );
         assert_eq!(
             (one.metrics, one.actions, one.phase),
-            (vec!["sales".into()], vec!["haggle".into()], Phase::Operational)
+            (vec!["sales".into()], vec!["deactivate".into(), "haggle".into()], Phase::Operational)
         );
         assert!(
             one.origins.iter().any(|origin| origin.key == "parameters.promises" && origin.origin.contains("mall.toml"))

@@ -139,7 +139,8 @@ fn supervision() -> Shape {
         ),
         Field::new(
             "threads",
-            "Whether every instance has a thread of its own, so that one that hangs leaves the others alone.",
+            "Whether every instance has a thread of its own, so that one that hangs leaves the others alone. A second one \
+             that hangs ends the process, since blocked threads cannot be cleared away.",
             BOOLEAN,
         ),
     ]);

@@ -1,4 +1,4 @@
-//! Gathers what settings are read from: the file, the environment of the process, the command line.
+//! Gathers what settings are read from (the file, the environment of the process, the command line), and says what they cannot do.
 
 use std::path::Path;
 

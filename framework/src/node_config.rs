@@ -1,20 +1,19 @@
-//! The settings of the GRASP instance, as its manifest says.
+//! The settings of the GRASP instance and of restarts, as a manifest says.
 
-use crate::manifest::Manifest;
+use crate::manifest::{Manifest, Restart, RestartStrategy as Named};
 use grasp::protocol::discovery::{DiscoveryConfig, DiscoverySettings};
 use grasp::protocol::flood::FloodConfig;
 use grasp::protocol::rate::RelayRate;
 use grasp::protocol::registry::RegistryLimits;
 use grasp::{Interfaces, NodeConfig};
 use std::time::Duration;
-use supervision::RestartLimits;
+use supervision::{RestartLimits, RestartStrategy};
 
 impl Manifest {
     /// The settings of the GRASP instance.
     #[must_use]
     pub fn node_config(&self) -> NodeConfig {
         let (node, grasp, limits) = (&self.node, &self.grasp, &self.grasp.limits);
-        let supervision = &self.supervision;
         let relay_rate = RelayRate { per_second: limits.relay_per_second, burst: limits.relay_burst };
         let millis = |ms: u32| Duration::from_millis(ms.into());
         NodeConfig {
@@ -55,14 +54,26 @@ impl Manifest {
             connections: limits.connections,
             first_message_timeout: millis(limits.first_message_timeout_ms),
             request_queue: limits.request_queue,
-            restart: RestartLimits {
-                restarts: supervision.restarts,
-                within: millis(supervision.within_ms),
-                first_pause: millis(supervision.first_pause_ms),
-                longest_pause: millis(supervision.longest_pause_ms),
-                jitter: f64::from(supervision.jitter_percent) / 100.0,
-            },
+            restart: restart_limits(&self.supervision.restart()).1,
             ..NodeConfig::default()
         }
     }
+}
+
+/// How actors are restarted, as a manifest says.
+pub(crate) fn restart_limits(restart: &Restart) -> (RestartStrategy, RestartLimits) {
+    let millis = |ms: u32| Duration::from_millis(ms.into());
+    let strategy = match restart.strategy {
+        Named::OneForOne => RestartStrategy::OneForOne,
+        Named::RestForOne => RestartStrategy::RestForOne,
+        Named::OneForAll => RestartStrategy::OneForAll,
+    };
+    let limits = RestartLimits {
+        restarts: restart.restarts,
+        within: millis(restart.within_ms),
+        first_pause: millis(restart.first_pause_ms),
+        longest_pause: millis(restart.longest_pause_ms),
+        jitter: f64::from(restart.jitter_percent) / 100.0,
+    };
+    (strategy, limits)
 }

@@ -76,12 +76,6 @@ impl<A: Actor> Mailbox<A> {
         self.address.connected()
     }
 
-    /// The plain address; what is sent through it is not counted.
-    #[must_use]
-    pub fn address(&self) -> &Addr<A> {
-        &self.address
-    }
-
     /// The address for one kind of message; what is sent through it is not counted.
     #[must_use]
     pub fn recipient<M>(&self) -> Recipient<M>

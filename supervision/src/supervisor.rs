@@ -155,18 +155,6 @@ impl Supervisor {
     pub fn members(&self) -> Vec<Arc<Vitals>> {
         self.tree.members(self.group).into_iter().map(|(_, vitals)| vitals).collect()
     }
-
-    /// The tree that the children are part of.
-    #[must_use]
-    pub fn tree(&self) -> &Tree {
-        &self.tree
-    }
-
-    /// Whose children these are.
-    #[must_use]
-    pub fn owner(&self) -> &str {
-        &self.owner
-    }
 }
 
 /// What supervisors are called among their children.

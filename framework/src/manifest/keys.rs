@@ -100,7 +100,7 @@ fn restarts(when_given_up: &str) -> Vec<Field> {
         Field::new("within_ms", "The time over which restarts are counted, in milliseconds.", integer(1000, DAY_MS)),
         Field::new(
             "first_pause_ms",
-            "The pause before the first restart, in milliseconds; it doubles with each further one.",
+            "The pause before the first restart of an actor, in milliseconds; it doubles with each further one of that actor.",
             integer(1, HOUR_MS),
         ),
         Field::new("longest_pause_ms", "The longest pause before a restart, in milliseconds.", integer(1, HOUR_MS)),

@@ -3,7 +3,7 @@
 use super::{Fallen, Root};
 use crate::class::{Belongings, Class, Description, Mandate, RoleHandle, Site};
 use crate::event::Events;
-use crate::manifest::{Restart, RestartStrategy as Named};
+use crate::node_config::restart_limits;
 use crate::roles::{Activity, Control, Load, Outstanding};
 use actix::prelude::*;
 use grasp::{Asa, Grasp};
@@ -11,7 +11,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
-use supervision::{Condition, Escalated, Placement, RestartLimits, RestartStrategy, Supervisor, Tree};
+use supervision::{Condition, Escalated, Placement, Supervisor, Tree};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
@@ -85,22 +85,27 @@ pub(super) struct Incarnation {
     roles: Vec<RoleHandle>,
 }
 
-/// The limits that a manifest sets.
-pub(super) fn limits(restart: &Restart) -> (RestartStrategy, RestartLimits) {
-    let millis = |ms: u32| Duration::from_millis(ms.into());
-    let strategy = match restart.strategy {
-        Named::OneForOne => RestartStrategy::OneForOne,
-        Named::RestForOne => RestartStrategy::RestForOne,
-        Named::OneForAll => RestartStrategy::OneForAll,
-    };
-    let limits = RestartLimits {
-        restarts: restart.restarts,
-        within: millis(restart.within_ms),
-        first_pause: millis(restart.first_pause_ms),
-        longest_pause: millis(restart.longest_pause_ms),
-        jitter: f64::from(restart.jitter_percent) / 100.0,
-    };
-    (strategy, limits)
+/// What these roles have in hand, as far as they answer.
+async fn load_of(roles: &[RoleHandle]) -> Load {
+    let asked = roles.iter().map(|role| timeout(ANSWER, role.load.send(Outstanding)));
+    let answers = futures_util::future::join_all(asked).await;
+    let all = answers.into_iter().filter_map(|answer| answer.ok()?.ok());
+    all.fold(Load::default(), |sum, load| Load { busy: sum.busy + load.busy, promises: sum.promises + load.promises })
+}
+
+/// Waits until these roles have nothing in hand or the time has come; returns what is left.
+///
+/// Nothing is in hand if two looks in a row say so: a request may be on its way to a role that has just stopped listening.
+async fn idle(roles: &[RoleHandle], until: Instant) -> usize {
+    let mut idle = false;
+    loop {
+        let busy = load_of(roles).await.busy;
+        if Instant::now() >= until || (busy == 0 && idle) {
+            return busy;
+        }
+        idle = busy == 0;
+        tokio::time::sleep(LOOK).await;
+    }
 }
 
 impl Kit {
@@ -109,7 +114,7 @@ impl Kit {
         let Blueprint { class, mandate, number, active, seed, store, belongings, limit } = blueprint;
         let arbiter = self.threads.then(Arbiter::new);
         let placement = arbiter.as_ref().map_or(Placement::Here, |arbiter| Placement::Arbiter(arbiter.handle()));
-        let restart = limits(&mandate.settings.restart);
+        let restart = restart_limits(&mandate.settings.restart);
         let word = Rc::new(RefCell::new(None));
         let boss = Messenger { root: self.root.clone(), number, word: word.clone() }.start().recipient();
         let supervisor = Supervisor::start(&mandate.instance, &self.tree, placement, restart, seed, boss);
@@ -179,15 +184,7 @@ impl Incarnation {
     /// What it has in hand, as far as its roles answer.
     pub(super) fn load(&self) -> impl Future<Output = Load> + 'static {
         let roles = self.roles.clone();
-        async move {
-            let asked = roles.iter().map(|role| timeout(ANSWER, role.load.send(Outstanding)));
-            let answers = futures_util::future::join_all(asked).await;
-            let all = answers.into_iter().filter_map(|answer| answer.ok()?.ok());
-            all.fold(Load::default(), |sum, load| Load {
-                busy: sum.busy + load.busy,
-                promises: sum.promises + load.promises,
-            })
-        }
+        async move { load_of(&roles).await }
     }
 
     pub(super) fn asa(&self) -> &Asa {
@@ -236,40 +233,20 @@ impl Incarnation {
     }
 
     /// Sets it down role by role, dependants first, each when the one before has nothing in hand any more: what has been begun
-    /// finds everything that it needs. Returns what is left after `limit`. As in [`drain`](Self::drain), two looks in a row tell.
+    /// finds everything that it needs. Returns what is left after `limit`.
     pub(super) async fn retire(&self, limit: Duration) -> usize {
         self.activity.set(false);
-        let begun = Instant::now();
+        let until = Instant::now() + limit;
         for role in self.roles.iter().rev() {
             role.control.do_send(Control::Deactivate);
-            let mut idle = false;
-            loop {
-                let load = timeout(ANSWER, role.load.send(Outstanding)).await.ok().and_then(Result::ok);
-                let done = load.is_none_or(|load| load.busy == 0);
-                if begun.elapsed() >= limit || (done && idle) {
-                    break;
-                }
-                idle = done;
-                tokio::time::sleep(LOOK).await;
-            }
+            idle(std::slice::from_ref(role), until).await;
         }
-        self.load().await.busy
+        load_of(&self.roles).await.busy
     }
 
     /// Waits until nothing is in hand or `limit` is over; returns what is left.
-    ///
-    /// Nothing is in hand if two looks in a row say so: a request may be on its way to a role that has just stopped listening.
     pub(super) async fn drain(&self, limit: Duration) -> usize {
-        let begun = Instant::now();
-        let mut idle = false;
-        loop {
-            let busy = self.load().await.busy;
-            if begun.elapsed() >= limit || (busy == 0 && idle) {
-                return busy;
-            }
-            idle = busy == 0;
-            tokio::time::sleep(LOOK).await;
-        }
+        idle(&self.roles, Instant::now() + limit).await
     }
 
     /// Ends it: open sessions are declined, the registration goes, the roles and their thread end. Of a blocked thread only the

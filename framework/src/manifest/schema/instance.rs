@@ -50,15 +50,7 @@ pub struct Restart {
 impl Default for Restart {
     /// The numbers of [`Supervision`](super::Supervision), for the same reasons.
     fn default() -> Self {
-        let node = super::Supervision::default();
-        Self {
-            strategy: RestartStrategy::default(),
-            restarts: node.restarts,
-            within_ms: node.within_ms,
-            first_pause_ms: node.first_pause_ms,
-            longest_pause_ms: node.longest_pause_ms,
-            jitter_percent: node.jitter_percent,
-        }
+        Self { strategy: RestartStrategy::default(), ..super::Supervision::default().restart() }
     }
 }
 

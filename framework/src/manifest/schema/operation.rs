@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::{Restart, RestartStrategy};
+
 /// The socket by which operators speak with the running node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -48,6 +50,21 @@ pub struct Supervision {
     pub rebuilds_within_ms: u32,
     /// Whether every instance has a thread of its own, so that one that hangs leaves the others alone.
     pub threads: bool,
+}
+
+impl Supervision {
+    /// Returns how the node's own actors are restarted: each for itself.
+    #[must_use]
+    pub fn restart(&self) -> Restart {
+        Restart {
+            strategy: RestartStrategy::OneForOne,
+            restarts: self.restarts,
+            within_ms: self.within_ms,
+            first_pause_ms: self.first_pause_ms,
+            longest_pause_ms: self.longest_pause_ms,
+            jitter_percent: self.jitter_percent,
+        }
+    }
 }
 
 impl Default for Supervision {

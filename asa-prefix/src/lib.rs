@@ -1,1 +1,5 @@
-#![doc = include_str!("../README.md")]
+//! Prefix management (RFC 8992): an ASA that obtains, holds and gives away blocks of IPv6 and IPv4 addresses.
+
+pub mod prefix;
+pub mod space;
+pub mod wire;

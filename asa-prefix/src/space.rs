@@ -1,0 +1,1 @@
+//! The free blocks of a pool.

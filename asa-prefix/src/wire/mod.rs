@@ -1,0 +1,1 @@
+//! How prefixes look on the wire.

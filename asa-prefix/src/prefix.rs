@@ -137,7 +137,7 @@ impl Prefix {
 
     /// The prefix of this family that begins at an address given as a number.
     fn at(family: Family, address: u128, length: u8) -> Option<Self> {
-        let net = match family {
+        let net: IpNet = match family {
             Family::V4 => Ipv4Net::new(Ipv4Addr::from(u32::try_from(address).ok()?), length).ok()?.into(),
             Family::V6 => Ipv6Net::new(Ipv6Addr::from(address), length).ok()?.into(),
         };

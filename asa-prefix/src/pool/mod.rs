@@ -1,0 +1,3 @@
+//! The pool: which blocks there are, and what has become of each.
+
+pub mod record;

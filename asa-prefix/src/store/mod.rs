@@ -1,0 +1,1 @@
+//! Where the pool keeps its truth.

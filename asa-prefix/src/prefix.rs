@@ -129,6 +129,9 @@ impl fmt::Debug for Prefix {
 }
 
 impl Prefix {
+    /// The one that stands before all others.
+    pub const LOWEST: Self = Self(IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::UNSPECIFIED, 0)));
+
     /// The prefix of this length that an address is in; `None` if there is no such length.
     #[must_use]
     pub fn of(address: IpAddr, length: u8) -> Option<Self> {

@@ -22,7 +22,7 @@ pub struct Dealt {
     #[serde(flatten)]
     pub deal: Deal,
     /// Since when, in seconds since 1970 by the wall clock; for people only, nothing is decided by it (PM-S-22).
-    pub since: u64,
+    pub since: u32,
 }
 
 /// Which way a block was to go.
@@ -42,7 +42,7 @@ pub struct Span {
     /// How long, in seconds.
     pub seconds: u32,
     /// When it began: seconds since boot, time in suspension included.
-    pub began: u64,
+    pub began: u32,
     /// Of which boot.
     pub boot: u32,
 }
@@ -57,7 +57,7 @@ pub struct Lease {
     /// Valid lifetime; `None` has no end.
     pub valid: Option<Span>,
     /// Since when, in seconds since 1970 by the wall clock; for people only.
-    pub since: u64,
+    pub since: u32,
 }
 
 /// What has become of a block.
@@ -199,7 +199,7 @@ pub enum Record {
         want: Want,
         /// The block that was offered and did not change hands, if this is known to have ended so.
         void: Option<Prefix>,
-        /// Whether it is over for this side, and nothing came of it.
+        /// Whether it is over for this side: no block can change hands in it any more.
         over: bool,
     },
 }

@@ -1,0 +1,491 @@
+//! Decides over the blocks, and lets nobody hear of it before the store has it.
+//!
+//! # What a restart makes of an open negotiation
+//!
+//! A block that was only held is free again: nothing of it has left. A block that was offered may be in the hands of a peer
+//! who believes that it owns it, since nobody acknowledges the end of a negotiation: it is in doubt. The same holds for a
+//! block that was being accepted. Only when the pool itself lives on, and merely reads its store again after a failed commit,
+//! does it know which promises were never made: those blocks are free. A promise whose end could not be written down is in
+//! doubt too, whatever that end was.
+
+use super::book::Book;
+use super::plan::{Input, Output, PoolPlan, Stamp};
+use super::record::{Deal, Part, Record, Source, Span, State, Way};
+use super::request::{Answer, Level, PoolError, Request};
+use crate::prefix::{Family, Prefix};
+use asa_framework::machine::{Machine, Time};
+use asa_framework::roles::backoff::Backoff;
+use asa_framework::roles::store::StoreError;
+use asa_framework::roles::{Control, Load, Mode};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha12Rng;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+/// Whether decisions can be made.
+enum Phase {
+    /// The store is being read.
+    Loading,
+    /// They can.
+    Ready,
+    /// The store has failed and will be tried again.
+    Failed(StoreError, Time),
+    /// The store holds what cannot be.
+    Unsound(String),
+}
+
+type Reply = (u64, Result<Answer, PoolError>);
+
+/// A negotiation by its side and its deal.
+pub(super) type Key = (Part, Deal);
+
+/// The core.
+pub struct PoolCore {
+    pub(super) plan: PoolPlan,
+    phase: Phase,
+    pub(super) book: Book,
+    pub(super) active: bool,
+    /// The first batch of this life is durable.
+    begun: bool,
+    /// Something waits for the next batch; what is only held can wait for others.
+    pub(super) urgent: bool,
+    /// What the clocks said, and when.
+    stamp: Stamp,
+    stamped: Time,
+    /// Open negotiations, with the time at which they are given up for lost.
+    pub(super) open: BTreeMap<Key, Time>,
+    /// Blocks whose time comes by itself: leases that end, dry runs that end.
+    pub(super) ends: BTreeSet<(u32, Prefix)>,
+    /// Negotiations of which somebody outside has heard in this life, while they are open.
+    promised: BTreeSet<Key>,
+    /// Of these, those that have ended: in the next batch, in the one under way, in one that failed.
+    pub(super) ended: Vec<Key>,
+    ending: Vec<Key>,
+    unsettled: BTreeSet<Key>,
+    /// Blocks of clients that are free again in the next batch, and in the one under way.
+    pub(super) retired: Vec<Prefix>,
+    retiring: Vec<Prefix>,
+    /// Requests that wait for the store to be read.
+    queue: VecDeque<(u64, Request)>,
+    /// Answers that wait for the batch under way, and for the next one; with what they promise.
+    flying: Option<Vec<(Reply, Option<Key>)>>,
+    gathered: Vec<(Reply, Option<Key>)>,
+    pub(super) counters: BTreeMap<&'static str, u64>,
+    pub(super) alarms: Vec<String>,
+    told: Option<Level>,
+    backoff: Backoff,
+    random: ChaCha12Rng,
+    outputs: VecDeque<Output>,
+}
+
+/// What somebody outside will rely on when the request is answered.
+fn promise(request: &Request) -> Option<Key> {
+    match request {
+        Request::Offer(deal) => Some((Part::Provider, deal.clone())),
+        Request::Accept { deal, .. } => Some((Part::Asker, deal.clone())),
+        _ => None,
+    }
+}
+
+impl PoolCore {
+    /// A core that waits for [`Input::Started`].
+    #[must_use]
+    pub fn new(plan: PoolPlan) -> Self {
+        Self {
+            active: plan.mode == Mode::Active,
+            random: ChaCha12Rng::seed_from_u64(plan.seed),
+            plan,
+            phase: Phase::Loading,
+            book: Book::default(),
+            begun: false,
+            urgent: false,
+            stamp: Stamp::default(),
+            stamped: Time::default(),
+            open: BTreeMap::new(),
+            ends: BTreeSet::new(),
+            promised: BTreeSet::new(),
+            ended: Vec::new(),
+            ending: Vec::new(),
+            unsettled: BTreeSet::new(),
+            retired: Vec::new(),
+            retiring: Vec::new(),
+            queue: VecDeque::new(),
+            flying: None,
+            gathered: Vec::new(),
+            counters: BTreeMap::new(),
+            alarms: Vec::new(),
+            told: None,
+            backoff: Backoff::default(),
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// Open negotiations and requests, and blocks that others have been given or may have been given.
+    #[must_use]
+    pub fn load(&self) -> Load {
+        let given = |state: &&State| {
+            matches!(state, State::Granted(_) | State::Doubt { .. } | State::Delegated(_) | State::Cooling(_))
+        };
+        let waiting = self.queue.len() + self.gathered.len() + self.flying.as_ref().map_or(0, Vec::len);
+        Load { busy: self.promised.len() + waiting, promises: self.book.blocks.values().filter(given).count() }
+    }
+
+    /// How much is free, as last told.
+    #[must_use]
+    pub fn level(&self) -> Option<Level> {
+        self.told
+    }
+
+    pub(super) fn count(&mut self, name: &'static str) {
+        *self.counters.entry(name).or_default() += 1;
+    }
+
+    /// Seconds since 1970, as the wall clock last said.
+    pub(super) fn wall(&self) -> u32 {
+        self.stamp.wall
+    }
+
+    /// Seconds since boot.
+    pub(super) fn uptime(&self, now: Time) -> u32 {
+        let passed = u32::try_from(now.since(self.stamped).as_secs()).unwrap_or(u32::MAX);
+        self.stamp.uptime.saturating_add(passed)
+    }
+
+    /// A span that begins now.
+    pub(super) fn span(&self, now: Time, seconds: u32) -> Span {
+        Span { seconds, began: self.uptime(now), boot: self.stamp.boot }
+    }
+
+    /// When a span ends, in seconds since boot: if it began before the last boot, the whole of it begins anew (PM-S-22).
+    pub(super) fn end_of(&self, span: &Span, now: Time) -> u32 {
+        let same = span.boot == self.stamp.boot && span.began <= self.uptime(now);
+        let began = if same { span.began } else { self.uptime(now) };
+        began.saturating_add(span.seconds)
+    }
+
+    pub(super) fn is_writable(&self) -> bool {
+        matches!(self.phase, Phase::Ready)
+    }
+
+    pub(super) fn trouble(&self) -> Option<String> {
+        match &self.phase {
+            Phase::Ready => None,
+            Phase::Loading => Some("the store is being read".into()),
+            Phase::Failed(error, _) => Some(error.to_string()),
+            Phase::Unsound(why) => Some(why.clone()),
+        }
+    }
+
+    fn asked(&mut self, now: Time, id: u64, request: Request) {
+        let waiting = self.queue.len() + self.gathered.len() + self.flying.as_ref().map_or(0, Vec::len);
+        let refusal = match &self.phase {
+            _ if waiting >= self.plan.requests => Some(PoolError::Busy),
+            Phase::Loading => {
+                self.queue.push_back((id, request));
+                return;
+            }
+            // Questions are answered all the same (PM-S-19).
+            Phase::Failed(..) | Phase::Unsound(_)
+                if matches!(request, Request::Census | Request::Blocks { .. } | Request::Records) =>
+            {
+                None
+            }
+            Phase::Failed(error, _) => Some(PoolError::from(error)),
+            Phase::Unsound(why) => Some(PoolError::Unsound(why.clone())),
+            Phase::Ready => None,
+        };
+        if let Some(error) = refusal {
+            if error == PoolError::Busy {
+                self.count("requests_refused");
+            }
+            self.outputs.push_back(Output::Reply(id, Err(error)));
+            return;
+        }
+        self.take_up(now, id, request);
+        self.write();
+    }
+
+    fn take_up(&mut self, now: Time, id: u64, request: Request) {
+        // Of a block that is only held nobody outside hears: its record goes with the next batch.
+        let quiet = matches!(request, Request::Hold { dry: None, .. });
+        let promise = promise(&request);
+        let answer = self.decide(now, request);
+        let reply = (id, answer);
+        if quiet {
+            self.outputs.push_back(Output::Reply(reply.0, reply.1));
+        } else {
+            self.gathered.push((reply, promise));
+            self.urgent = true;
+        }
+    }
+
+    /// Hands what has gathered to the store, unless a batch is under way: those who come meanwhile share the next one.
+    fn write(&mut self) {
+        self.outputs.extend(std::mem::take(&mut self.alarms).into_iter().map(Output::Alarm));
+        if self.flying.is_some() || !self.is_writable() {
+            if !self.is_writable() {
+                let answers = std::mem::take(&mut self.gathered);
+                self.reply(answers);
+            }
+            return;
+        }
+        if !self.urgent {
+            return;
+        }
+        self.urgent = false;
+        let replies = std::mem::take(&mut self.gathered);
+        if self.book.changes.is_empty() {
+            self.reply(replies);
+            return;
+        }
+        self.flying = Some(replies);
+        self.ending = std::mem::take(&mut self.ended);
+        self.retiring = std::mem::take(&mut self.retired);
+        self.outputs.push_back(Output::Commit(std::mem::take(&mut self.book.changes)));
+    }
+
+    fn reply(&mut self, replies: Vec<(Reply, Option<Key>)>) {
+        for ((id, answer), promise) in replies {
+            if let Some(key) = promise.filter(|_| answer.is_ok()) {
+                self.promised.insert(key);
+            }
+            self.outputs.push_back(Output::Reply(id, answer));
+        }
+    }
+
+    fn committed(&mut self, now: Time, result: Result<(), StoreError>) {
+        let flying = self.flying.take().unwrap_or_default();
+        match result {
+            Ok(()) => {
+                self.backoff.succeeded();
+                self.begun = true;
+                self.count("commits");
+                for key in std::mem::take(&mut self.ending) {
+                    self.promised.remove(&key);
+                }
+                let retired = std::mem::take(&mut self.retiring);
+                if !retired.is_empty() {
+                    self.outputs.push_back(Output::Ended(retired));
+                }
+                self.reply(flying);
+                self.write();
+                if self.flying.is_none() {
+                    self.tell();
+                }
+            }
+            Err(error) => {
+                self.count("commits_failed");
+                let lost = flying.into_iter().chain(std::mem::take(&mut self.gathered));
+                for ((id, _), _) in lost {
+                    self.outputs.push_back(Output::Reply(id, Err(PoolError::from(&error))));
+                }
+                self.book.changes.clear();
+                self.unsettled.extend(self.ending.drain(..).chain(self.ended.drain(..)));
+                self.retired.clear();
+                self.retiring.clear();
+                self.fail(now, error);
+            }
+        }
+    }
+
+    fn tell(&mut self) {
+        let level = Level {
+            v4: self.book.space.measure_free(Family::V4),
+            v6: self.book.space.measure_free(Family::V6),
+            doubts: self.book.doubts.len(),
+            returning: self.book.returning.len(),
+            writable: self.is_writable(),
+        };
+        if self.told != Some(level) {
+            self.told = Some(level);
+            self.outputs.push_back(Output::Level(level));
+        }
+    }
+
+    /// Nothing is granted or accepted from now on until the store has been read again (PM-S-19).
+    fn fail(&mut self, now: Time, error: StoreError) {
+        if self.backoff.failures() == 0 {
+            self.outputs.push_back(Output::Alarm(format!("the pool is read-only: {error}")));
+        }
+        let pause = self.backoff.failed(now, &self.plan.backoff, self.random.random());
+        for (id, _) in std::mem::take(&mut self.queue) {
+            self.outputs.push_back(Output::Reply(id, Err(PoolError::from(&error))));
+        }
+        self.phase = Phase::Failed(error, now + pause);
+        self.tell();
+    }
+
+    fn loaded(&mut self, now: Time, records: Result<Vec<Record>, StoreError>) {
+        let book = match records {
+            Ok(records) => Book::read(records),
+            Err(error) => return self.fail(now, error),
+        };
+        match book {
+            Ok(book) => self.book = book,
+            Err(why) => {
+                self.outputs.push_back(Output::Alarm(format!("the pool is not served: {why}")));
+                for (id, _) in std::mem::take(&mut self.queue) {
+                    self.outputs.push_back(Output::Reply(id, Err(PoolError::Unsound(why.clone()))));
+                }
+                self.phase = Phase::Unsound(why);
+                self.tell();
+                return;
+            }
+        }
+        self.phase = Phase::Ready;
+        if self.book.life == 0 {
+            for block in self.plan.initial.clone() {
+                if let Err(error) = self.book.add(block, Source::Manifest) {
+                    self.alarms.push(format!("not taken in: {error}"));
+                }
+            }
+        }
+        if !self.begun {
+            self.book.begin_life();
+            for block in self.plan.exclude.clone() {
+                self.exclude(&block);
+            }
+        }
+        self.settle_open();
+        self.arm(now);
+        self.urgent = true;
+        for (id, request) in std::mem::take(&mut self.queue) {
+            self.take_up(now, id, request);
+        }
+        self.write();
+        if self.flying.is_none() {
+            self.tell();
+        }
+    }
+
+    /// Makes the open negotiations in the store agree with those that are known to be open.
+    fn settle_open(&mut self) {
+        let unsettled = std::mem::take(&mut self.unsettled);
+        let all: Vec<(Prefix, State)> = self
+            .book
+            .blocks
+            .iter()
+            .filter(|(_, state)| {
+                matches!(state, State::Held(_) | State::Offered(_) | State::Accepting(_) | State::Dry(_))
+            })
+            .map(|(block, state)| (*block, state.clone()))
+            .collect();
+        for (block, state) in all {
+            let Some(dealt) = state.dealt().cloned() else { continue };
+            let part = super::book::part_of(&state);
+            let key = (part, dealt.deal.clone());
+            let promised = !self.begun || self.promised.contains(&key);
+            let open = self.begun && promised && !unsettled.contains(&key);
+            let dealt = Box::new(dealt);
+            match state {
+                State::Offered(_) | State::Accepting(_) if open => {}
+                State::Offered(_) if promised => {
+                    self.book.turn(&block, State::Doubt { dealt, way: Way::Out, reset: false });
+                }
+                State::Accepting(_) if promised => {
+                    self.book.turn(&block, State::Doubt { dealt, way: Way::In, reset: false });
+                }
+                State::Accepting(_) => drop(self.book.remove(&block)),
+                _ => self.book.free(&block),
+            }
+        }
+        let book = &self.book;
+        let open = |(part, deal): &Key| {
+            let state = book.block_of(*part, deal).and_then(|block| book.blocks.get(&block));
+            matches!(state, Some(State::Offered(_) | State::Accepting(_)))
+        };
+        self.promised.retain(open);
+        self.open.retain(|key, _| open(key));
+        if !self.begun {
+            // Nothing that was asked in an earlier life can still come to a good end, but for what is in doubt.
+            let numbers: Vec<u64> = self.book.sessions.iter().filter(|(_, s)| !s.over).map(|(n, _)| *n).collect();
+            for number in numbers {
+                let deal = self.book.sessions.get(&number).map(|session| session.deal.clone());
+                if deal.is_some_and(|deal| self.book.block_of(Part::Asker, &deal).is_none()) {
+                    self.book.over(number);
+                }
+            }
+        }
+    }
+
+    /// Enters everything whose time comes by itself.
+    fn arm(&mut self, now: Time) {
+        let leases = self.book.blocks.iter().filter_map(|(block, state)| Some((*block, state.lease()?.valid?)));
+        self.ends = leases.map(|(block, span)| (self.end_of(&span, now), block)).collect();
+    }
+
+    fn wake_ready(&mut self, now: Time) {
+        let lost: Vec<Key> = self.open.iter().filter(|(_, due)| **due <= now).map(|(key, _)| key.clone()).collect();
+        for (part, deal) in lost {
+            self.count("negotiations_lost");
+            let held = self.book.block_of(part, &deal).and_then(|block| self.book.blocks.get(&block));
+            let request = match held {
+                Some(State::Held(_) | State::Dry(_)) => Request::Release(deal.clone()),
+                Some(State::Accepting(_)) => Request::DoubtTaken { deal: deal.clone(), reset: false },
+                _ => Request::Doubt(deal.clone()),
+            };
+            self.open.remove(&(part, deal));
+            // Nobody waits for the answer.
+            let _ = self.decide(now, request);
+            self.urgent = true;
+        }
+        let uptime = self.uptime(now);
+        while let Some((end, block)) = self.ends.first().copied().filter(|(end, _)| *end <= uptime) {
+            self.ends.remove(&(end, block));
+            self.lease_over(&block);
+            self.urgent = true;
+        }
+    }
+}
+
+impl Machine for PoolCore {
+    type Input = Input;
+    type Output = Output;
+
+    fn handle(&mut self, now: Time, input: Input) {
+        if let Input::Started(stamp) | Input::Asked(_, stamp, _) = &input {
+            (self.stamp, self.stamped) = (*stamp, now);
+        }
+        self.wake(now);
+        match input {
+            Input::Started(_) => self.outputs.push_back(Output::Load),
+            Input::Control(Control::Activate) => self.active = true,
+            Input::Control(Control::Deactivate | Control::Stop) => self.active = false,
+            Input::Asked(id, _, request) => self.asked(now, id, request),
+            Input::Loaded(records) => self.loaded(now, records),
+            Input::Committed(result) => self.committed(now, result),
+        }
+    }
+
+    fn wake(&mut self, now: Time) {
+        if let Phase::Failed(_, due) = &self.phase {
+            if *due <= now {
+                self.phase = Phase::Loading;
+                self.outputs.push_back(Output::Load);
+            }
+            return;
+        }
+        if self.is_writable() && self.begun {
+            self.wake_ready(now);
+            self.write();
+        }
+    }
+
+    fn poll(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    fn deadline(&self) -> Option<Time> {
+        match &self.phase {
+            Phase::Failed(_, due) => Some(*due),
+            Phase::Ready if self.begun => {
+                let lease = self.ends.first().map(|(end, _)| {
+                    let left = end.saturating_sub(self.stamp.uptime);
+                    self.stamped + Duration::from_secs(left.into())
+                });
+                self.open.values().min().copied().into_iter().chain(lease).min()
+            }
+            Phase::Ready | Phase::Loading | Phase::Unsound(_) => None,
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! Handing blocks back, and settling doubts with the other side.
+//!
+//! The provider's ledger is the judge: what it says was granted was granted. If both sides are in doubt, the block goes back
+//! to the provider, and the taker lets go of it before the provider hears so. Nothing is decided by age (PM-S-18).
+
+use super::core::PoolCore;
+use super::decide::Decision;
+use super::record::{Part, Source, State, Way};
+use super::request::{Answer, PoolError, Verdict};
+use crate::prefix::Prefix;
+
+impl PoolCore {
+    pub(super) fn begin_return(&mut self, block: Prefix) -> Decision {
+        let Some(belonging) = self.book.aggregates.get(&block) else {
+            return Err(PoolError::State(format!("{block} is not an aggregate of this pool")));
+        };
+        if !matches!(belonging.source, Source::Peer(_)) {
+            return Err(PoolError::State(format!("{block} did not come from a peer")));
+        }
+        let withdrawn = belonging.withdrawn;
+        match self.book.blocks.get(&block) {
+            Some(State::Returning) => return Ok(Answer::Done),
+            Some(State::Excluded) if withdrawn => {
+                self.book.turn(&block, State::Returning);
+                return Ok(Answer::Done);
+            }
+            Some(_) | None => {}
+        }
+        let idle = |state: &State| withdrawn && *state == State::Excluded;
+        if let Some((used, state)) = self.book.within(&block).find(|(_, state)| !idle(state)) {
+            return Err(PoolError::State(format!("{used} is {}, so {block} cannot be handed back", state.name())));
+        }
+        // In an aggregate that is withdrawn the pieces lie about as they were freed.
+        let pieces: Vec<Prefix> = self.book.within(&block).map(|(piece, _)| *piece).collect();
+        for piece in pieces {
+            self.book.free_again(&piece);
+        }
+        self.book.take_exactly(block, State::Returning)?;
+        Ok(Answer::Done)
+    }
+
+    pub(super) fn returned(&mut self, block: &Prefix, gone: bool) -> Decision {
+        match self.book.blocks.get(block) {
+            Some(State::Returning) if gone => {
+                self.book.drop_aggregate(block);
+                self.count("handed_back");
+            }
+            Some(State::Returning) => self.free(block),
+            _ => return Err(PoolError::State(format!("{block} is not being handed back"))),
+        }
+        Ok(Answer::Done)
+    }
+
+    /// The provider's side of handing back (PM-T-03, PM-T-04).
+    pub(super) fn take_back(&mut self, session: u32, block: Prefix) -> Decision {
+        let around = self.book.within(&block).next().map(|(outer, state)| (*outer, state.clone()));
+        let granted = match around {
+            Some((outer, State::Granted(dealt) | State::Doubt { dealt, way: Way::Out, .. }))
+                if dealt.deal.session == session && outer.contains(&block) =>
+            {
+                Some((outer, dealt))
+            }
+            _ => None,
+        };
+        let Some((outer, dealt)) = granted else {
+            let void = |part: Option<Prefix>| part.is_some_and(|part| part.contains(&block));
+            let known = self.book.remembered(session, Part::Provider).any(|(_, it)| void(it.void));
+            if known {
+                return Ok(Answer::Done);
+            }
+            self.count("returns_refused");
+            return Err(PoolError::State(format!("{block} was not granted in that session")));
+        };
+        if outer != block {
+            // What is not handed back stays granted, in the largest pieces there are.
+            self.book.remove(&outer);
+            let (mut around, mut rest) = (outer, Vec::new());
+            while around != block {
+                let Some((low, high)) = around.halves() else { break };
+                let (inner, other) = if low.contains(&block) { (low, high) } else { (high, low) };
+                rest.push(other);
+                around = inner;
+            }
+            for piece in rest {
+                self.book.put(piece, State::Granted(dealt.clone()));
+            }
+            self.book.put(block, State::Granted(dealt.clone()));
+        }
+        self.kept(block, &dealt.deal);
+        self.free(&block);
+        self.count("taken_back");
+        Ok(Answer::Done)
+    }
+
+    pub(super) fn examine(&mut self, session: u32, block: Prefix, asker: Part) -> Verdict {
+        match asker {
+            Part::Asker => self.examine_given(session, block),
+            Part::Provider => self.examine_taken(session, block),
+        }
+    }
+
+    /// The taker asks its provider.
+    fn examine_given(&self, session: u32, block: Prefix) -> Verdict {
+        match self.book.blocks.get(&block) {
+            Some(State::Granted(dealt)) if dealt.deal.session == session => return Verdict::Moved,
+            Some(State::Held(dealt) | State::Offered(dealt)) if dealt.deal.session == session => return Verdict::Open,
+            // The taker lets go of it; then it tells so, and this side is no longer in doubt.
+            Some(State::Doubt { dealt, way: Way::Out, .. }) if dealt.deal.session == session => return Verdict::Kept,
+            _ => {}
+        }
+        let void = self.book.remembered(session, Part::Provider).any(|(_, it)| it.void == Some(block));
+        if void { Verdict::Kept } else { Verdict::Unknown }
+    }
+
+    /// The provider asks its taker. What is answered with [`Verdict::Kept`] can never be accepted afterwards.
+    fn examine_taken(&mut self, session: u32, block: Prefix) -> Verdict {
+        let source = self.book.aggregates.get(&block).map(|belonging| &belonging.source);
+        if matches!(source, Some(Source::Peer(dealt)) if dealt.deal.session == session) {
+            return Verdict::Moved;
+        }
+        match self.book.blocks.get(&block) {
+            Some(State::Accepting(dealt)) if dealt.deal.session == session => return Verdict::Open,
+            Some(State::Doubt { dealt, way: Way::In, .. }) if dealt.deal.session == session => {
+                let deal = dealt.deal.clone();
+                self.book.remove(&block);
+                self.asked(&deal);
+                return Verdict::Kept;
+            }
+            _ => {}
+        }
+        let fits = |want: crate::prefix::Want| want.family == block.family();
+        let asked = self.book.remembered(session, Part::Asker).filter(|(_, it)| fits(it.want));
+        let numbers: Vec<u64> = asked.map(|(number, _)| number).collect();
+        if numbers.is_empty() {
+            return Verdict::Unknown;
+        }
+        numbers.into_iter().for_each(|number| self.book.over(number));
+        Verdict::Kept
+    }
+
+    /// Ends a doubt; what is not in doubt is left as it is, so that the same again does no harm. An operator names no session.
+    pub(super) fn settle(&mut self, block: &Prefix, session: Option<u32>, moved: bool) -> Decision {
+        let (dealt, way) = match self.book.blocks.get(block) {
+            Some(State::Doubt { dealt, way, .. }) if session.is_none_or(|session| session == dealt.deal.session) => {
+                (dealt.clone(), *way)
+            }
+            _ if session.is_some() => return Ok(Answer::Done),
+            Some(state) => return Err(PoolError::State(format!("{block} is {}, not in doubt", state.name()))),
+            None => return Err(PoolError::State(format!("{block} is not in doubt"))),
+        };
+        match (way, moved) {
+            (Way::Out, true) => self.book.turn(block, State::Granted(dealt)),
+            (Way::Out, false) => {
+                self.kept(*block, &dealt.deal);
+                self.free(block);
+            }
+            (Way::In, true) => self.take_over(*block, &dealt.deal),
+            (Way::In, false) => {
+                self.book.remove(block);
+                self.asked(&dealt.deal);
+            }
+        }
+        self.count("settled");
+        Ok(Answer::Done)
+    }
+}

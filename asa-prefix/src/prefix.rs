@@ -69,8 +69,9 @@ impl fmt::Display for Want {
     }
 }
 
+/// A length beyond the family's, which [`Want`]'s open fields allow, counts as the longest.
 fn measure(family: Family, length: u8) -> u128 {
-    1_u128.checked_shl(u32::from(family.bits() - length)).unwrap_or(u128::MAX)
+    1_u128.checked_shl(u32::from(family.bits().saturating_sub(length))).unwrap_or(u128::MAX)
 }
 
 /// A prefix without any bit set beyond its length.
@@ -147,6 +148,19 @@ impl Prefix {
         Self::try_from(net).ok()
     }
 
+    /// The prefix of this family and length that an address given as a number is in; whatever is out of range counts as
+    /// the highest that there is.
+    pub(crate) fn clamped(family: Family, address: u128, length: u8) -> Self {
+        let length = length.min(family.bits());
+        Self(match family {
+            Family::V4 => {
+                let address = Ipv4Addr::from(u32::try_from(address).unwrap_or(u32::MAX));
+                Ipv4Net::new(address, length).unwrap_or_default().trunc().into()
+            }
+            Family::V6 => Ipv6Net::new(Ipv6Addr::from(address), length).unwrap_or_default().trunc().into(),
+        })
+    }
+
     /// The family.
     #[must_use]
     pub fn family(&self) -> Family {
@@ -175,6 +189,17 @@ impl Prefix {
             IpNet::V4(net) => u32::from(net.addr()).into(),
             IpNet::V6(net) => net.addr().into(),
         }
+    }
+
+    /// The last address as a number.
+    #[must_use]
+    pub fn last_number(&self) -> u128 {
+        self.number() | self.measure_wrapping().wrapping_sub(1)
+    }
+
+    /// Addresses in it modulo 2^128: 0 for `::/0`.
+    pub(crate) fn measure_wrapping(&self) -> u128 {
+        1_u128.checked_shl(u32::from(self.family().bits() - self.length())).unwrap_or(0)
     }
 
     /// Any prefix of the same size.

@@ -1,1 +1,0 @@
-//! The free blocks of a pool.

@@ -1,0 +1,4 @@
+//! What prefix management guarantees.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+mod space;

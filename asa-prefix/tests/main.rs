@@ -1,0 +1,6 @@
+//! What prefix management guarantees, by subject.
+
+mod need;
+mod params;
+mod plausible;
+mod wire;

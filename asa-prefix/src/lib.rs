@@ -1,5 +1,7 @@
 //! Prefix management (RFC 8992): an ASA that obtains, holds and gives away blocks of IPv6 and IPv4 addresses.
 
+pub mod need;
+pub mod plausible;
 pub mod pool;
 pub mod prefix;
 pub mod space;

@@ -1,4 +1,8 @@
-//! What prefix management guarantees.
+//! What prefix management guarantees, by subject.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+mod need;
+mod params;
+mod plausible;
 mod space;
+mod wire;

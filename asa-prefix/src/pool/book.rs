@@ -70,10 +70,7 @@ pub(super) fn part_of(state: &State) -> Part {
 
 /// Whether a block is in a negotiation that is not over and settled.
 fn is_open(state: &State) -> bool {
-    matches!(
-        state,
-        State::Held(_) | State::Offered(_) | State::Accepting(_) | State::Doubt { .. } | State::Dry(_)
-    )
+    matches!(state, State::Held(_) | State::Offered(_) | State::Accepting(_) | State::Doubt { .. } | State::Dry(_))
 }
 
 impl Book {
@@ -155,7 +152,11 @@ impl Book {
         }
         if let State::Delegated(lease) = state {
             let key = (hash_of(&lease.client), block);
-            if there { self.clients.insert(key) } else { self.clients.remove(&key) };
+            if there {
+                self.clients.insert(key)
+            } else {
+                self.clients.remove(&key)
+            };
         }
         let set = match state {
             State::Doubt { .. } => Some(&mut self.doubts),
@@ -163,7 +164,11 @@ impl Book {
             _ => None,
         };
         if let Some(set) = set {
-            if there { set.insert(block) } else { set.remove(&block) };
+            if there {
+                set.insert(block)
+            } else {
+                set.remove(&block)
+            };
         }
         let given = match state {
             State::Held(dealt) | State::Offered(dealt) | State::Granted(dealt) | State::Dry(dealt) => Some(dealt),
@@ -350,7 +355,7 @@ impl Book {
 
     /// Free blocks that are in this one.
     pub(super) fn free_within(&self, block: &Prefix) -> Vec<Prefix> {
-        self.space.free_within(block)
+        self.space.free_within(block).collect()
     }
 
     /// The free block that an address or block is in.
@@ -451,10 +456,10 @@ impl Book {
             Record::Aggregate { block: *block, source, withdrawn }
         });
         let free = self.space.free_blocks().map(|block| Record::Block { block, state: State::Free });
-        let others =
-            self.blocks.iter().map(|(block, state)| Record::Block { block: *block, state: state.clone() });
+        let others = self.blocks.iter().map(|(block, state)| Record::Block { block: *block, state: state.clone() });
         let sessions = self.sessions.iter().map(|(number, remembered)| record(*number, remembered));
-        let mut all: Vec<Record> = life.into_iter().chain(aggregates).chain(free).chain(others).chain(sessions).collect();
+        let mut all: Vec<Record> =
+            life.into_iter().chain(aggregates).chain(free).chain(others).chain(sessions).collect();
         all.sort();
         all
     }

@@ -206,7 +206,7 @@ impl PoolCore {
     }
 
     /// The negotiations of this deal in which this side asked are over.
-    pub(super) fn asked(&mut self, deal: &Deal) {
+    pub(super) fn asking_over(&mut self, deal: &Deal) {
         let its = self.book.remembered(deal.session, Part::Asker).filter(|(_, remembered)| remembered.deal == *deal);
         let numbers: Vec<u64> = its.map(|(number, _)| number).collect();
         numbers.into_iter().for_each(|number| self.book.over(number));
@@ -232,7 +232,7 @@ impl PoolCore {
             self.book.put(block, state);
             return;
         }
-        self.asked(deal);
+        self.asking_over(deal);
         self.count("acquired");
     }
 
@@ -240,7 +240,7 @@ impl PoolCore {
         if let Some((block, State::Accepting(_) | State::Doubt { .. })) = self.state_of(Part::Asker, deal) {
             self.book.remove(&block);
         }
-        self.asked(deal);
+        self.asking_over(deal);
         self.end(Part::Asker, deal);
         Ok(Answer::Done)
     }
@@ -253,7 +253,7 @@ impl PoolCore {
             }
             _ => return Err(PoolError::NoDeal),
         }
-        self.asked(deal);
+        self.asking_over(deal);
         self.end(Part::Asker, deal);
         Ok(Answer::Done)
     }

@@ -2,6 +2,8 @@
 //!
 //! A core decides, [`Pool`] carries its decisions to the store and its answers back.
 
+#![allow(clippy::wildcard_enum_match_arm, reason = "each question concerns a few states; all others are alike to it")]
+
 mod actor;
 mod book;
 mod core;
@@ -15,6 +17,4 @@ mod settle;
 pub use actor::{Ask, Clocks, Ended, Pool, PoolArgs, Subscribe};
 pub use core::PoolCore;
 pub use plan::{Input, Output, PoolPlan, Stamp};
-pub use request::{
-    AggregateCensus, Answer, Census, Level, Lifetimes, Planned, PoolError, Request, Tally, Verdict,
-};
+pub use request::{AggregateCensus, Answer, Census, Level, Lifetimes, Planned, PoolError, Request, Tally, Verdict};

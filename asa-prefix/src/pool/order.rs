@@ -34,7 +34,8 @@ impl PoolCore {
     }
 
     pub(super) fn include(&mut self, block: &Prefix) -> Answer {
-        let excluded = self.book.within(block).filter(|(inner, state)| **state == State::Excluded && block.contains(inner));
+        let excluded =
+            self.book.within(block).filter(|(inner, state)| **state == State::Excluded && block.contains(inner));
         let excluded: Vec<Prefix> = excluded.map(|(inner, _)| *inner).collect();
         for inner in &excluded {
             self.free(inner);
@@ -107,7 +108,9 @@ impl PoolCore {
             let after = new.partition_point(|aggregate| aggregate <= block);
             let fresh = after.checked_sub(1).and_then(|at| new.get(at)).is_some_and(|home| home.contains(block));
             if !fresh && self.book.free_around(block).is_none() {
-                return Err(PoolError::State(format!("{block} of the plan is not free, and in no aggregate of the plan")));
+                return Err(PoolError::State(format!(
+                    "{block} of the plan is not free, and in no aggregate of the plan"
+                )));
             }
         }
         Ok(())
@@ -139,7 +142,7 @@ impl PoolCore {
                 source: belonging.source.clone(),
                 withdrawn: belonging.withdrawn,
                 states: states.remove(block).unwrap_or_default(),
-                fragmentation: self.book.space.fragmentation_of(block),
+                fragmentation: self.book.space.fragmentation_of(block).unwrap_or_default(),
             });
         }
         for family in Family::ALL {

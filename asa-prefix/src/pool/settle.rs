@@ -123,7 +123,7 @@ impl PoolCore {
             Some(State::Doubt { dealt, way: Way::In, .. }) if dealt.deal.session == session => {
                 let deal = dealt.deal.clone();
                 self.book.remove(&block);
-                self.asked(&deal);
+                self.asking_over(&deal);
                 return Verdict::Kept;
             }
             _ => {}
@@ -157,7 +157,7 @@ impl PoolCore {
             (Way::In, true) => self.take_over(*block, &dealt.deal),
             (Way::In, false) => {
                 self.book.remove(block);
-                self.asked(&dealt.deal);
+                self.asking_over(&dealt.deal);
             }
         }
         self.count("settled");

@@ -60,6 +60,17 @@ impl FamilySpace {
         (self.last(*at, *length) >= block.number()).then(|| self.prefix(*at, *length))
     }
 
+    pub(super) fn free_around(&self, block: Prefix) -> Option<Prefix> {
+        self.touching(block).filter(|free| free.contains(&block))
+    }
+
+    pub(super) fn forget(&mut self, aggregate: Prefix) {
+        let (at, length) = (aggregate.number(), aggregate.length());
+        if self.aggregates.get(&at).is_some_and(|known| known.length == length && known.free == 0) {
+            self.aggregates.remove(&at);
+        }
+    }
+
     pub(super) fn overlapping(&self, block: Prefix) -> Option<Prefix> {
         let (at, aggregate) = self.aggregates.range(..=block.last_number()).next_back()?;
         (self.last(*at, aggregate.length) >= block.number()).then(|| self.prefix(*at, aggregate.length))
@@ -115,7 +126,7 @@ impl FamilySpace {
     }
 
     pub(super) fn take_exactly(&mut self, block: Prefix) -> Option<Cut> {
-        let from = self.touching(block).filter(|free| free.contains(&block))?;
+        let from = self.free_around(block)?;
         Some(self.carve(from, block))
     }
 

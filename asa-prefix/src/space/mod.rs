@@ -210,6 +210,17 @@ impl Space {
         self.of(block.family()).free_within(*block)
     }
 
+    /// The free block that a block lies in.
+    #[must_use]
+    pub fn free_around(&self, block: &Prefix) -> Option<Prefix> {
+        self.of(block.family()).free_around(*block)
+    }
+
+    /// Removes an aggregate of which nothing is free; one that is not there, or of which something is, stays as it is.
+    pub fn forget(&mut self, aggregate: &Prefix) {
+        self.of_mut(aggregate.family()).forget(*aggregate);
+    }
+
     /// The aggregates in order.
     pub fn aggregates(&self) -> impl Iterator<Item = Prefix> + '_ {
         self.v4.aggregates().chain(self.v6.aggregates())

@@ -477,7 +477,7 @@ proptest! {
         let form = Form { shape, embedded };
         let mut bytes = write_offer(form, &prefix).unwrap().as_bytes().to_vec();
         let at = at.index(bytes.len());
-        bytes[at] ^= 1 << bit;
+        bytes[at] ^= 1_u8 << bit;
         for dialect in Dialect::ALL {
             consistent(dialect, &Value::embedded(&bytes))?;
             if let Ok(value) = Value::from_encoded(bytes.clone()) {

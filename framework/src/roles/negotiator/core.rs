@@ -18,7 +18,7 @@ use std::net::IpAddr;
 
 /// A session that is over but for what it owes to the advisor.
 struct Closing {
-    /// Waits for the answer to its last question.
+    /// Waits for the answer to its last question, unless that is the one to settle.
     dialogue: Option<Box<dyn Dialogue>>,
     since: Time,
     initiator: bool,
@@ -207,7 +207,9 @@ impl Machine for NegotiatorCore {
                 self.next_task(now);
             }
             Input::Control(control) => self.control(now, control),
-            Input::Requested(key, request, peer) => self.requested(now, key, request, peer),
+            Input::Requested(key, request, opened) => self.requested(now, key, request, opened),
+            Input::Opened(key, opened) => self.opened(key, opened),
+            Input::Prepared(key, answer) => self.prepared(now, key, answer),
             Input::Discovered(key, found) => {
                 let draw = self.random.random();
                 let Some(open) = self.open.get_mut(&key) else { return };

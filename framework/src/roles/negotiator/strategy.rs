@@ -1,7 +1,9 @@
 //! What the author of an ASA decides: pure, seedable, without a clock.
 
 use crate::event::Ending;
+use grasp::wire::SessionId;
 use grasp::{ErrorCode, Objective, Value};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// What a negotiating ASA wants; one for each instance.
@@ -80,6 +82,18 @@ pub trait Dialogue: 'static {
     /// What to say when it begins: nothing has been sent or answered yet.
     fn begins(&mut self) -> Vec<String> {
         Vec::new()
+    }
+
+    /// The session id is known, and the peer's address unless it is to be reached by name.
+    ///
+    /// On the side that asks, this is called before the request leaves and again for every further attempt, which is a session
+    /// of its own. A question is put to the advisor, and the request leaves only when that has answered (`Ok`, whatever the
+    /// value: it is not passed on); if it has not, nothing is sent and the negotiation has failed (PM-S-04). On the side
+    /// that is asked, this is called once, before the first [`Dialogue::proposed`], and a question is ignored: what must be
+    /// written down before the answer is asked with [`Act::Ask`].
+    fn opened(&mut self, session: SessionId, peer: Option<SocketAddr>) -> Option<Value> {
+        let _ = (session, peer);
+        None
     }
 
     /// The peer has proposed; the loop count in it is what is left.

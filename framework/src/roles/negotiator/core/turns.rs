@@ -3,13 +3,12 @@
 use super::{Closing, NegotiatorCore};
 use crate::event::Ending;
 use crate::machine::Time;
-use crate::roles::negotiator::open::{Asking, Closed, Open};
-use crate::roles::negotiator::plan::{Counsel, Failure, Output, Proposal};
+use crate::roles::negotiator::open::{Asking, Closed, Open, Preparing};
+use crate::roles::negotiator::plan::{Counsel, Failure, Opened, Output, Proposal};
 use crate::roles::negotiator::seek::Seek;
 use crate::roles::negotiator::strategy::{Act, Dialogue, Ended, Turn};
 use grasp::{Error, ErrorCode, Objective, Value};
 use rand::RngExt;
-use std::net::IpAddr;
 
 fn outcome(error: &Error) -> (Ending, String) {
     if error.code == ErrorCode::Declined {
@@ -20,7 +19,7 @@ fn outcome(error: &Error) -> (Ending, String) {
 }
 
 impl NegotiatorCore {
-    pub(super) fn requested(&mut self, now: Time, key: u64, request: Objective, peer: Option<IpAddr>) {
+    pub(super) fn requested(&mut self, now: Time, key: u64, request: Objective, Opened { session_id, peer }: Opened) {
         // One that was handed over when listening ended is served: its sender has been let in.
         let mut dialogue: Box<dyn Dialogue> = if self.sessions() >= self.plan.sessions {
             Box::new(Closed("too many sessions"))
@@ -28,9 +27,35 @@ impl NegotiatorCore {
             self.strategy.requested(&request)
         };
         let say = dialogue.begins();
-        self.open.insert(key, Open::new(dialogue, request.clone(), None, peer));
+        let _ = dialogue.opened(session_id, peer);
+        self.open.insert(key, Open::new(dialogue, request.clone(), None, peer.map(|peer| peer.ip())));
         self.say(Some(key), say);
         self.proposed(now, key, request);
+    }
+
+    /// A session of this side's own has its id: the request leaves when the dialogue and its advisor agree.
+    pub(super) fn opened(&mut self, key: u64, Opened { session_id, peer }: Opened) {
+        let Some(open) = self.open.get_mut(&key) else { return };
+        match open.dialogue.opened(session_id, peer) {
+            Some(question) => {
+                open.preparing = Preparing::Asked;
+                let counsel = Counsel { peer: open.peer, mutual: false, question };
+                self.outputs.push_back(Output::Prepare(key, counsel));
+            }
+            None => self.outputs.push_back(Output::Go(key, Ok(()))),
+        }
+    }
+
+    pub(super) fn prepared(&mut self, now: Time, key: u64, answer: Result<Value, String>) {
+        if let Some(Closing { dialogue: Some(dialogue), initiator, .. }) = self.closing.remove(&key) {
+            if self.settles(now, key, dialogue, false, initiator) {
+                self.next_task(now);
+            }
+            return;
+        }
+        let Some(open) = self.open.get_mut(&key) else { return };
+        open.preparing = if answer.is_ok() { Preparing::No } else { Preparing::Refused };
+        self.outputs.push_back(Output::Go(key, answer.map(drop)));
     }
 
     pub(super) fn proposed(&mut self, now: Time, key: u64, offer: Objective) {
@@ -97,6 +122,12 @@ impl NegotiatorCore {
             Err(Failure { error, open: true }) => {
                 let turn = Turn { say: Vec::new(), act: Act::Decline(error.to_string()) };
                 self.play(now, key, turn);
+            }
+            // Nothing was sent: that is no peer's fault, and no other peer is to be asked instead.
+            Err(Failure { error, open: false })
+                if self.open.get(&key).is_some_and(|open| open.preparing != Preparing::No) =>
+            {
+                self.over(now, key, Ending::Failed, Some(error.to_string()), Some(error.code));
             }
             Err(Failure { error, open: false }) => {
                 if self.plainer(now, key, &error) {
@@ -184,7 +215,8 @@ impl NegotiatorCore {
         let say = open.dialogue.ended(Ended { ending, by_us, objective, reason: reason_text, code });
         self.say(Some(key), say);
         self.outputs.push_back(Output::Over { key, ending, objective: Some(open.table), reason });
-        self.settles(now, key, open.dialogue, open.asking.is_some(), open.initiator)
+        let asking = open.asking.is_some() || open.preparing == Preparing::Asked;
+        self.settles(now, key, open.dialogue, asking, open.initiator)
     }
 
     /// Sees to it that nothing is left owing; tells whether the next task is due.

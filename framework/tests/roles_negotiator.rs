@@ -10,7 +10,7 @@ use asa_framework::roles::negotiator::{
 use asa_framework::roles::peers::PeersPlan;
 use asa_framework::roles::{Control, Mode};
 use grasp::wire::{Locator, SessionId, Transport};
-use grasp::{AsaLocator, Error, ErrorCode, Objective, Value};
+use grasp::{AsaLocator, Error, ErrorCode, Objective, StreamEnd, Value};
 use std::cell::RefCell;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
@@ -77,7 +77,12 @@ impl Dialogue for Asker {
     }
 
     fn ended(&mut self, ended: Ended<'_>) -> Vec<String> {
-        self.log.borrow_mut().push(format!("ended {:?} {:?}", ended.ending, ended.code.map(|code| code as u8)));
+        self.log.borrow_mut().push(format!(
+            "ended {:?} {:?}{}",
+            ended.ending,
+            ended.code.map(|code| code as u8),
+            if ended.orderly { " orderly" } else { "" }
+        ));
         vec![]
     }
 
@@ -451,4 +456,29 @@ fn a_responder_knows_its_session() {
     bench.feed(Input::Started);
     assert_eq!(bench.feed(Input::Requested(2, objective(8), opened(Some(address(2))))), [consult(2, 2, false, 8)]);
     assert_eq!(*bench.log.borrow(), ["opened 7 true"]);
+}
+
+/// PM-S-07: the dialogue learns that the peer has closed in order, whose turn it ever was; a reset tells nothing.
+#[test]
+fn a_dialogue_learns_of_an_orderly_end() {
+    let plan = || NegotiatorPlan { mode: Mode::Inactive, ..NegotiatorPlan::default() };
+    for (ending, orderly) in [
+        (Some(StreamEnd::Orderly), " orderly"),
+        (Some(StreamEnd::Unclear), ""),
+        (Some(StreamEnd::Reset), ""),
+        (None, ""),
+    ] {
+        let error = |code| Error { ending, ..Error::from(code) };
+        let mut bench = Bench::new(plan(), false);
+        bench.feed(Input::Started);
+        bench.feed(Input::Requested(2, objective(7), opened(None)));
+        bench.feed(Input::Answered(2, Err(Failure { error: error(ErrorCode::NoPeer), open: false })));
+        assert_eq!(bench.log.borrow()[0], format!("ended Failed Some(23){orderly}"));
+        let mut bench = Bench::new(plan(), false);
+        bench.feed(Input::Started);
+        bench.feed(Input::Requested(2, objective(7), opened(None)));
+        bench.feed(Input::Advised(Some(2), Ok(Value::null())));
+        bench.feed(Input::Closed(2, Err(error(ErrorCode::NoSocket))));
+        assert_eq!(bench.log.borrow()[1], format!("ended Failed Some(20){orderly}"));
+    }
 }

@@ -5,7 +5,9 @@ mod fabric;
 
 use fabric::*;
 use grasp::wire::{EndOption, Message};
-use grasp::{Asa, AsaLocator, ErrorCode, Grasp, Locator, Negotiated, Objective, Registration, Session, Step, Value};
+use grasp::{
+    Asa, AsaLocator, ErrorCode, Grasp, Locator, Negotiated, Objective, Registration, Session, Step, StreamEnd, Value,
+};
 use std::net::Ipv6Addr;
 use tokio::time::{Instant, sleep};
 
@@ -683,5 +685,23 @@ fn a_request_that_is_not_prepared_does_not_leave() {
         assert_eq!((code(result), before.elapsed()), (ErrorCode::Unspecified, s(10)));
         assert!(door.is_quiet(s(3)).await);
         assert_eq!(sessions(&node).await, 0);
+    });
+}
+
+/// PM-S-07: an orderly end reaches the ASA as such, whether it waits for the peer or is about to move.
+#[test]
+fn an_orderly_end_is_reported() {
+    paused(async {
+        let (_lan, _node, _asa, session, talk) = responder(&with(&neg(NAME), 1)).await;
+        let stepping = actix::spawn(async move { session.negotiate_step(&with(&neg(NAME), 2), DEFAULT).await });
+        sleep(SOON).await;
+        drop(talk);
+        let error = stepping.await.unwrap().unwrap_err();
+        assert_eq!((error.code, error.ending), (ErrorCode::NoPeer, Some(StreamEnd::Orderly)));
+        let (_lan, _node, _asa, session, talk) = responder(&with(&neg(NAME), 1)).await;
+        drop(talk);
+        sleep(SOON).await;
+        let error = session.end_negotiate(true, None).await.unwrap_err();
+        assert_eq!((error.code, error.ending), (ErrorCode::NoSocket, Some(StreamEnd::Orderly)));
     });
 }

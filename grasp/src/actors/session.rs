@@ -273,7 +273,7 @@ impl StreamHandler<Incoming> for Session {
                 self.around.tally.count("decode_errors", format!("{:?}", error.rule));
                 Input::Undecodable(error)
             }
-            Incoming::Closed { mid_message } => Input::Disconnected { mid_message },
+            Incoming::Closed { mid_message, reset } => Input::Disconnected { mid_message, reset },
         };
         self.feed(input, ctx);
     }

@@ -15,6 +15,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha12Rng;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
+use turns::Manner;
 
 /// A session that is over but for what it owes to the advisor.
 struct Closing {
@@ -180,7 +181,8 @@ impl NegotiatorCore {
             let meant = self.open.get_mut(&key).and_then(|open| open.ending.take());
             let (ending, reason) = meant.unwrap_or((Ending::Declined, Some("abandoned".into())));
             // Nobody will learn any more whether the last word has left.
-            self.conclude(now, key, ending, reason, (true, Some(ErrorCode::NoSession)));
+            let manner = Manner { by_us: true, code: Some(ErrorCode::NoSession), orderly: false };
+            self.conclude(now, key, ending, reason, manner);
         }
         self.closing.clear();
     }

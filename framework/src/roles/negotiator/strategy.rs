@@ -148,6 +148,17 @@ pub struct Ended<'a> {
     /// What GRASP reports, if the other side or the connection ended it; also set if the instance was stopped before this
     /// side's last word was known to have left.
     pub code: Option<ErrorCode>,
+    /// The peer closed its side in order without having accepted: since the connection keeps the order, it has sent no
+    /// acceptance (PM-S-07). False after a reset, a time limit, garbage or a failure of this side.
+    pub orderly: bool,
+}
+
+impl Ended<'_> {
+    /// Ended so, with nothing more to tell.
+    #[must_use]
+    pub fn new(ending: Ending, by_us: bool) -> Self {
+        Self { ending, by_us, objective: None, reason: None, code: None, orderly: false }
+    }
 }
 
 /// What to say, and what to do.

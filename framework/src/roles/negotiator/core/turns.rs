@@ -7,7 +7,7 @@ use crate::roles::negotiator::open::{Asking, Closed, Open, Preparing};
 use crate::roles::negotiator::plan::{Counsel, Failure, Opened, Output, Proposal};
 use crate::roles::negotiator::seek::Seek;
 use crate::roles::negotiator::strategy::{Act, Dialogue, Ended, Turn};
-use grasp::{Error, ErrorCode, Objective, Value};
+use grasp::{Error, ErrorCode, Objective, StreamEnd, Value};
 use rand::RngExt;
 
 fn outcome(error: &Error) -> (Ending, String) {
@@ -15,6 +15,21 @@ fn outcome(error: &Error) -> (Ending, String) {
         (Ending::Declined, error.detail.clone())
     } else {
         (Ending::Failed, error.to_string())
+    }
+}
+
+/// Who ended a session, and what is known of that.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Manner {
+    pub(super) by_us: bool,
+    pub(super) code: Option<ErrorCode>,
+    pub(super) orderly: bool,
+}
+
+impl From<&Error> for Manner {
+    /// The other side, or the connection.
+    fn from(error: &Error) -> Self {
+        Self { by_us: false, code: Some(error.code), orderly: error.ending == Some(StreamEnd::Orderly) }
     }
 }
 
@@ -112,7 +127,7 @@ impl NegotiatorCore {
                 if let Some(open) = self.open.get_mut(&key) {
                     open.table = agreed;
                 }
-                self.over(now, key, Ending::Accepted, None, None);
+                self.over(now, key, Ending::Accepted, None, Manner::default());
             }
             Err(Failure { error, open: true }) if error.code == ErrorCode::LoopExhausted => {
                 let Some(open) = self.open.get_mut(&key) else { return };
@@ -127,7 +142,7 @@ impl NegotiatorCore {
             Err(Failure { error, open: false })
                 if self.open.get(&key).is_some_and(|open| open.preparing != Preparing::No) =>
             {
-                self.over(now, key, Ending::Failed, Some(error.to_string()), Some(error.code));
+                self.over(now, key, Ending::Failed, Some(error.to_string()), Manner::from(&error));
             }
             Err(Failure { error, open: false }) => {
                 if self.plainer(now, key, &error) {
@@ -168,8 +183,8 @@ impl NegotiatorCore {
             let Some(mut open) = self.open.remove(&key) else { return };
             let draw = self.random.random();
             self.peers_of(&open.table.name).attempt_failed(now, draw);
-            let (ending, reason, code) = (Ending::Failed, error.to_string(), Some(error.code));
-            let ended = Ended { ending, by_us: false, objective: None, reason: Some(&reason), code };
+            let reason = error.to_string();
+            let ended = Ended { reason: Some(&reason), code: Some(error.code), ..Ended::new(Ending::Failed, false) };
             let say = open.dialogue.ended(ended);
             self.say(None, say);
             if self.settles(now, key, open.dialogue, false, true) {
@@ -178,12 +193,12 @@ impl NegotiatorCore {
             return;
         }
         let (ending, reason) = outcome(&error);
-        self.over(now, key, ending, Some(reason), Some(error.code));
+        self.over(now, key, ending, Some(reason), Manner::from(&error));
     }
 
     /// The other side, or the connection, has ended it.
-    fn over(&mut self, now: Time, key: u64, ending: Ending, reason: Option<String>, code: Option<ErrorCode>) {
-        if self.conclude(now, key, ending, reason, (false, code)) {
+    fn over(&mut self, now: Time, key: u64, ending: Ending, reason: Option<String>, manner: Manner) {
+        if self.conclude(now, key, ending, reason, manner) {
             self.next_task(now);
         }
     }
@@ -195,7 +210,7 @@ impl NegotiatorCore {
         key: u64,
         ending: Ending,
         reason: Option<String>,
-        (by_us, code): (bool, Option<ErrorCode>),
+        manner: Manner,
     ) -> bool {
         let Some(mut open) = self.open.remove(&key) else { return false };
         if let Some(peer) = open.asked.as_ref() {
@@ -212,7 +227,8 @@ impl NegotiatorCore {
             }
         }
         let (objective, reason_text) = (Some(&open.table), reason.as_deref());
-        let say = open.dialogue.ended(Ended { ending, by_us, objective, reason: reason_text, code });
+        let Manner { by_us, code, orderly } = manner;
+        let say = open.dialogue.ended(Ended { ending, by_us, objective, reason: reason_text, code, orderly });
         self.say(Some(key), say);
         self.outputs.push_back(Output::Over { key, ending, objective: Some(open.table), reason });
         let asking = open.asking.is_some() || open.preparing == Preparing::Asked;
@@ -249,14 +265,14 @@ impl NegotiatorCore {
         let Some(open) = self.open.get_mut(&key) else { return };
         match (result, open.ending.take()) {
             (Ok(()), Some((ending, reason))) => {
-                if self.conclude(now, key, ending, reason, (true, None)) {
+                if self.conclude(now, key, ending, reason, Manner { by_us: true, ..Manner::default() }) {
                     self.next_task(now);
                 }
             }
             // After the peer's own decline or disappearance there was nobody left to tell.
             (Err(error), _) => {
                 let (ending, reason) = outcome(&error);
-                self.over(now, key, ending, Some(reason), Some(error.code));
+                self.over(now, key, ending, Some(reason), Manner::from(&error));
             }
             (Ok(()), None) => {}
         }

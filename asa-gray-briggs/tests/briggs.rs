@@ -220,7 +220,7 @@ fn the_bank_tells_everything_it_does() {
     }
     let objective = money(160, true);
     let mut end = |ending, by_us, reason| {
-        dialogue.ended(Ended { ending, by_us, objective: Some(&objective), reason, code: None })
+        dialogue.ended(Ended { objective: Some(&objective), reason, ..Ended::new(ending, by_us) })
     };
     all.extend(end(Ending::Accepted, false, None));
     all.extend(end(Ending::Declined, true, Some("Loop count exhausted")));

@@ -45,7 +45,7 @@ fn fixed(amount: i64) -> (Objective, Box<dyn Dialogue>) {
 }
 
 fn ended(ending: Ending, by_us: bool, objective: Option<&Objective>) -> Ended<'_> {
-    Ended { ending, by_us, objective, reason: (ending != Ending::Accepted).then_some("why"), code: None }
+    Ended { objective, reason: (ending != Ending::Accepted).then_some("why"), ..Ended::new(ending, by_us) }
 }
 
 /// GB-G-01: a pause, then EX1, EX2, Nonsense, EX2, EX1 are read.

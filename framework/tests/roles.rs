@@ -6,13 +6,15 @@ use asa_framework::machine::{Machine, Time};
 use asa_framework::roles::Control;
 use asa_framework::roles::flooder::{FlooderCore, Input as FlooderInput, Output as FlooderOutput, Plan};
 use asa_framework::roles::negotiator::{
-    Act, Dialogue, Ended, Failure, Heard, Input, NegotiatorCore, NegotiatorPlan, Output, Proposal, Strategy, Task, Turn,
+    Act, Dialogue, Ended, Failure, Heard, Input, NegotiatorCore, NegotiatorPlan, Opened, Output, Proposal, Strategy,
+    Task, Turn,
 };
 use asa_framework::roles::peers::PeersPlan;
 use grasp::wire::{Locator, Transport};
 use grasp::{AsaLocator, Error, ErrorCode, Objective, Value};
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -152,6 +154,10 @@ impl Bench {
     }
 }
 
+fn opened(peer: Option<IpAddr>) -> Opened {
+    Opened { session_id: 7, peer: peer.map(|peer| SocketAddr::new(peer, 7017)) }
+}
+
 fn peer(number: u16) -> AsaLocator {
     let address = "fe80::1".parse().unwrap();
     AsaLocator::known(Locator::Ipv6 { address, transport: Transport::Tcp, port: number }, 1)
@@ -219,7 +225,7 @@ fn a_wait_resumes_after_its_pause_and_not_before() {
     let wait = Act::Wait { announce: secs(15), pause: secs(10) };
     let mut bench = bench(vec![wait.clone(), wait, Act::Propose(objective(60))], |_| vec![]);
     bench.started();
-    let outputs = bench.handle(START, Input::Requested(2, objective(100), None));
+    let outputs = bench.handle(START, Input::Requested(2, objective(100), opened(None)));
     assert_eq!(outputs, [say(2, "begins"), say(2, "proposed 100"), Output::Wait(2, secs(15))]);
     assert_eq!(bench.core.deadline(), Some(START + secs(10)));
     bench.core.wake(START + secs(9));
@@ -238,7 +244,7 @@ fn a_wait_resumes_after_its_pause_and_not_before() {
 fn a_session_that_ends_during_a_wait_is_not_resumed() {
     let mut bench = bench(vec![Act::Wait { announce: secs(15), pause: secs(10) }], |_| vec![]);
     bench.started();
-    bench.handle(START, Input::Requested(2, objective(100), None));
+    bench.handle(START, Input::Requested(2, objective(100), opened(None)));
     bench.answered(2, Err(Failure { error: declined("gone"), open: false }));
     assert_eq!((bench.core.deadline(), bench.core.sessions()), (None, 0));
 }
@@ -247,7 +253,7 @@ fn a_session_that_ends_during_a_wait_is_not_resumed() {
 fn an_exhausted_loop_count_is_declined_and_the_unsent_proposal_forgotten() {
     let mut bench = bench(vec![Act::Propose(objective(50))], |_| vec![]);
     bench.started();
-    bench.handle(START, Input::Requested(2, objective(100), None));
+    bench.handle(START, Input::Requested(2, objective(100), opened(None)));
     let outputs = bench.answered(2, failure(ErrorCode::LoopExhausted, true));
     assert_eq!(outputs, [Output::End(2, Err("Loop count exhausted".into()))]);
     let outputs = bench.handle(START, Input::Closed(2, Ok(())));
@@ -258,7 +264,7 @@ fn an_exhausted_loop_count_is_declined_and_the_unsent_proposal_forgotten() {
 fn a_proposal_that_grasp_refuses_is_declined() {
     let mut bench = bench(vec![Act::Propose(objective(50))], |_| vec![]);
     bench.started();
-    bench.handle(START, Input::Requested(2, objective(100), None));
+    bench.handle(START, Input::Requested(2, objective(100), opened(None)));
     let error = Error::new(ErrorCode::Unspecified, "too long");
     let outputs = bench.answered(2, Err(Failure { error, open: true }));
     assert_eq!(outputs, [Output::End(2, Err("Unspecified error (#3): too long".into()))]);
@@ -279,14 +285,14 @@ fn more_sessions_than_allowed_are_declined_and_forgotten() {
     let wait = || Act::Wait { announce: secs(15), pause: secs(10) };
     let mut bench = bench(vec![wait(), wait(), Act::Accept], |_| vec![]);
     bench.started();
-    bench.handle(START, Input::Requested(2, objective(1), None));
-    bench.handle(START, Input::Requested(4, objective(2), None));
-    let outputs = bench.handle(START, Input::Requested(6, objective(3), None));
+    bench.handle(START, Input::Requested(2, objective(1), opened(None)));
+    bench.handle(START, Input::Requested(4, objective(2), opened(None)));
+    let outputs = bench.handle(START, Input::Requested(6, objective(3), opened(None)));
     assert_eq!(outputs, [Output::End(6, Err("too many sessions".into()))]);
     let outputs = bench.handle(START, Input::Closed(6, Ok(())));
     assert_eq!(outputs, [over(6, Ending::Declined, 3, Some("too many sessions"))]);
     bench.answered(2, failure(ErrorCode::NoNegotiationReply, false));
-    let outputs = bench.handle(START, Input::Requested(8, objective(4), None));
+    let outputs = bench.handle(START, Input::Requested(8, objective(4), opened(None)));
     assert_eq!(outputs.last(), Some(&Output::End(8, Ok(()))), "there is room again");
 }
 
@@ -297,7 +303,7 @@ fn a_last_word_that_cannot_be_said_tells_why() {
     {
         let mut bench = bench(vec![Act::Accept], |_| vec![]);
         bench.started();
-        bench.handle(START, Input::Requested(2, objective(100), None));
+        bench.handle(START, Input::Requested(2, objective(100), opened(None)));
         let outputs = bench.handle(START, Input::Closed(2, Err(error)));
         assert_eq!(outputs[1..], [over(2, ending, 100, Some(reason))]);
     }
@@ -333,7 +339,7 @@ fn a_stop_ends_every_session_and_starts_nothing() {
     let wait = Act::Wait { announce: secs(15), pause: secs(10) };
     let mut bench = bench(vec![wait, Act::Accept], |dialogue| vec![negotiate(dialogue()), Task::Finish]);
     bench.asking();
-    bench.handle(START, Input::Requested(2, objective(50), None));
+    bench.handle(START, Input::Requested(2, objective(50), opened(None)));
     bench.answered(1, Ok(Proposal::Offered(objective(80))));
     let outputs = bench.handle(START, Input::Control(Control::Stop));
     let ends: Vec<_> = outputs.into_iter().filter(|output| !matches!(output, Output::Say(..))).collect();

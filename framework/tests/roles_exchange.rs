@@ -39,7 +39,7 @@ fn asked(act: &Act) -> Question<Range> {
 }
 
 fn ends(dialogue: &mut dyn Dialogue, ending: Ending, by_us: bool, code: Option<ErrorCode>) -> Option<Question<Range>> {
-    dialogue.ended(Ended { ending, by_us, objective: None, reason: None, code });
+    dialogue.ended(Ended { code, ..Ended::new(ending, by_us) });
     let owed = dialogue.settles().map(|question| question.decode().unwrap());
     assert_eq!(dialogue.settles(), None, "owed once");
     owed
@@ -102,7 +102,7 @@ fn what_a_giver_owes_at_each_end() {
 fn what_is_reserved_too_late_is_released() {
     let mut dialogue = strategy().requested(&ask(4));
     dialogue.proposed(&ask(4));
-    dialogue.ended(Ended { ending: Ending::Failed, by_us: false, objective: None, reason: None, code: None });
+    dialogue.ended(Ended::new(Ending::Failed, false));
     dialogue.answered(respond(Response::Reserved(TICKET, BLOCK)), Duration::ZERO);
     let owed = dialogue.settles().unwrap().decode::<Question<Range>>().unwrap();
     assert_eq!(Some(owed), settle(Request::Release(TICKET)));
@@ -136,7 +136,7 @@ fn what_an_asker_owes_at_each_end() {
     refused.answered(Err("it touches what is here".into()), Duration::ZERO);
     assert_eq!(ends(&mut *refused, Ending::Declined, true, None), fruitless);
     let mut overtaken = weighing();
-    overtaken.ended(Ended { ending: Ending::Failed, by_us: false, objective: None, reason: None, code: gone });
+    overtaken.ended(Ended { code: gone, ..Ended::new(Ending::Failed, false) });
     overtaken.answered(respond(Response::Done), Duration::ZERO);
     let owed = overtaken.settles().unwrap().decode::<Question<Range>>().unwrap();
     assert_eq!(Some(owed), settle(Request::Refuse(BLOCK)));

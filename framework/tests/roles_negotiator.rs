@@ -4,15 +4,15 @@
 use asa_framework::event::Ending;
 use asa_framework::machine::{Machine, Time};
 use asa_framework::roles::negotiator::{
-    Act, Counsel, Dialogue, Ended, Failure, Input, NegotiatorCore, NegotiatorPlan, Output, Proposal, Strategy, Task,
-    Turn,
+    Act, Counsel, Dialogue, Ended, Failure, Input, NegotiatorCore, NegotiatorPlan, Opened, Output, Proposal, Strategy,
+    Task, Turn,
 };
 use asa_framework::roles::peers::PeersPlan;
 use asa_framework::roles::{Control, Mode};
-use grasp::wire::{Locator, Transport};
-use grasp::{AsaLocator, Error, ErrorCode, Objective, Value};
+use grasp::wire::{Locator, SessionId, Transport};
+use grasp::{AsaLocator, Error, ErrorCode, Objective, StreamEnd, Value};
 use std::cell::RefCell;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -32,6 +32,10 @@ fn address(host: u16) -> IpAddr {
     IpAddr::from([0xfe80, 0, 0, 0, 0, 0, 0, host])
 }
 
+fn opened(peer: Option<IpAddr>) -> Opened {
+    Opened { session_id: 7, peer: peer.map(|peer| SocketAddr::new(peer, 7017)) }
+}
+
 fn peer(host: u16) -> AsaLocator {
     let IpAddr::V6(address) = address(host) else { panic!() };
     AsaLocator::known(Locator::Ipv6 { address, transport: Transport::Tcp, port: 7017 }, 1)
@@ -41,9 +45,17 @@ fn peer(host: u16) -> AsaLocator {
 struct Asker {
     log: Rc<RefCell<Vec<String>>>,
     plain: bool,
+    /// Asked before a request leaves.
+    before: Option<u32>,
 }
 
 impl Dialogue for Asker {
+    fn opened(&mut self, session: SessionId, peer: Option<SocketAddr>) -> Option<Value> {
+        let before = self.before?;
+        self.log.borrow_mut().push(format!("opened {session} {}", peer.is_some()));
+        Some(question(before))
+    }
+
     fn proposed(&mut self, offer: &Objective) -> Turn {
         let Some(number) = offer.value.as_ref().and_then(|value| value.decode::<u32>().ok()) else {
             return Turn { say: vec![], act: Act::Decline("no number".into()) };
@@ -65,7 +77,12 @@ impl Dialogue for Asker {
     }
 
     fn ended(&mut self, ended: Ended<'_>) -> Vec<String> {
-        self.log.borrow_mut().push(format!("ended {:?} {:?}", ended.ending, ended.code.map(|code| code as u8)));
+        self.log.borrow_mut().push(format!(
+            "ended {:?} {:?}{}",
+            ended.ending,
+            ended.code.map(|code| code as u8),
+            if ended.orderly { " orderly" } else { "" }
+        ));
         vec![]
     }
 
@@ -77,17 +94,18 @@ impl Dialogue for Asker {
 struct Asking {
     log: Rc<RefCell<Vec<String>>>,
     plain: bool,
+    before: Option<u32>,
 }
 
 impl Strategy for Asking {
     fn task(&mut self) -> Task {
-        let (log, plain) = (self.log.clone(), self.plain);
-        let dialogue = Box::new(Asker { log, plain });
+        let (log, plain, before) = (self.log.clone(), self.plain, self.before);
+        let dialogue = Box::new(Asker { log, plain, before });
         Task::Negotiate { objective: objective(100), discovery: secs(1), flush: false, dialogue }
     }
 
     fn requested(&mut self, _: &Objective) -> Box<dyn Dialogue> {
-        Box::new(Asker { log: self.log.clone(), plain: false })
+        Box::new(Asker { log: self.log.clone(), plain: false, before: self.before })
     }
 }
 
@@ -99,8 +117,12 @@ struct Bench {
 
 impl Bench {
     fn new(plan: NegotiatorPlan, plain: bool) -> Self {
+        Self::with(plan, plain, None)
+    }
+
+    fn with(plan: NegotiatorPlan, plain: bool, before: Option<u32>) -> Self {
         let log = Rc::default();
-        let core = NegotiatorCore::new(Box::new(Asking { log: Rc::clone(&log), plain }), plan);
+        let core = NegotiatorCore::new(Box::new(Asking { log: Rc::clone(&log), plain, before }), plan);
         Self { core, log, now: Time::default() }
     }
 
@@ -270,7 +292,7 @@ fn a_malformed_value_is_declined_with_a_reason() {
     let mut bench = Bench::new(NegotiatorPlan::default(), false);
     bench.feed(Input::Started);
     let text = objective(0).with_value(Value::item("text").unwrap());
-    let outputs = bench.feed(Input::Requested(2, text, None));
+    let outputs = bench.feed(Input::Requested(2, text, opened(None)));
     assert_eq!(outputs, [Output::End(2, Err("no number".into()))]);
 }
 
@@ -281,7 +303,7 @@ fn a_peer_is_asked_to_wait_while_the_advisor_thinks() {
     let mut bench = Bench::new(NegotiatorPlan::default(), false);
     bench.feed(Input::Started);
     bench.found(1, &[1]);
-    let outputs = bench.feed(Input::Requested(2, objective(7), Some(address(2))));
+    let outputs = bench.feed(Input::Requested(2, objective(7), opened(Some(address(2)))));
     assert_eq!(outputs, [consult(2, 2, false, 7)]);
     let wait = || vec![Output::Wait(2, secs(10))];
     assert_eq!(bench.due(), (Duration::from_millis(500), wait()));
@@ -291,7 +313,7 @@ fn a_peer_is_asked_to_wait_while_the_advisor_thinks() {
     assert_eq!(outputs, [Output::End(2, Ok(()))]);
     assert_eq!(*bench.log.borrow(), ["answered true after 15.5s"]);
     // An advisor that never answers does not keep the peer for ever.
-    bench.feed(Input::Requested(4, objective(8), Some(address(2))));
+    bench.feed(Input::Requested(4, objective(8), opened(Some(address(2)))));
     let begun = bench.now;
     loop {
         let (_, outputs) = bench.due();
@@ -309,8 +331,8 @@ fn the_advisor_learns_of_mutual_requests() {
     let mut bench = Bench::new(NegotiatorPlan::default(), false);
     bench.feed(Input::Started);
     bench.found(1, &[1]);
-    assert_eq!(bench.feed(Input::Requested(2, objective(7), Some(address(1)))), [consult(2, 1, true, 7)]);
-    assert_eq!(bench.feed(Input::Requested(4, objective(7), Some(address(2)))), [consult(4, 2, false, 7)]);
+    assert_eq!(bench.feed(Input::Requested(2, objective(7), opened(Some(address(1))))), [consult(2, 1, true, 7)]);
+    assert_eq!(bench.feed(Input::Requested(4, objective(7), opened(Some(address(2))))), [consult(4, 2, false, 7)]);
 }
 
 /// A promise that comes after its session is over is given back: the dialogue hears the answer and settles.
@@ -318,7 +340,7 @@ fn the_advisor_learns_of_mutual_requests() {
 fn a_late_answer_is_settled() {
     let mut bench = Bench::new(NegotiatorPlan::default(), false);
     bench.feed(Input::Started);
-    bench.feed(Input::Requested(2, objective(7), None));
+    bench.feed(Input::Requested(2, objective(7), opened(None)));
     let outputs = bench.fails(2, ErrorCode::NoPeer);
     assert!(matches!(&outputs[..], [Output::Over { key: 2, .. }]), "nothing to settle yet: {outputs:?}");
     assert_eq!(bench.core.sessions(), 2);
@@ -337,11 +359,11 @@ fn a_deactivated_negotiator_ends_what_is_open_and_starts_nothing() {
     let begun = bench.feed(Input::Control(Control::Activate));
     assert_eq!(begun, [Output::Listen(true), Output::Open(1, objective(100)), discover(1, 0, false)]);
     bench.found(1, &[1]);
-    bench.feed(Input::Requested(2, objective(7), None));
+    bench.feed(Input::Requested(2, objective(7), opened(None)));
     assert_eq!(bench.feed(Input::Control(Control::Deactivate)), [Output::Listen(false)]);
     assert_eq!(bench.feed(Input::Control(Control::Deactivate)), []);
     // A request that was handed over when listening ended is served.
-    let late = bench.feed(Input::Requested(4, objective(7), None));
+    let late = bench.feed(Input::Requested(4, objective(7), opened(None)));
     assert!(!late.is_empty() && !late.iter().any(|output| matches!(output, Output::End(..))), "{late:?}");
     assert_eq!(bench.feed(Input::Advised(Some(4), Ok(Value::null()))), [Output::End(4, Ok(()))]);
     bench.feed(Input::Closed(4, Ok(())));
@@ -361,10 +383,102 @@ fn a_deactivated_negotiator_ends_what_is_open_and_starts_nothing() {
 fn a_stop_leaves_the_last_word_in_doubt() {
     let mut bench = Bench::new(NegotiatorPlan::default(), false);
     bench.feed(Input::Started);
-    bench.feed(Input::Requested(2, objective(7), None));
+    bench.feed(Input::Requested(2, objective(7), opened(None)));
     bench.feed(Input::Advised(Some(2), Ok(Value::null())));
     let outputs = bench.feed(Input::Control(Control::Stop));
     assert!(outputs.contains(&settle(2)), "{outputs:?}");
     assert_eq!(bench.log.borrow().last().unwrap(), "ended Accepted Some(19)");
     assert_eq!(bench.core.sessions(), 0);
+}
+
+fn prepare(key: u64, host: u16, number: u32) -> Output {
+    Output::Prepare(key, Counsel { peer: Some(address(host)), mutual: false, question: question(number) })
+}
+
+/// PM-S-03, PM-S-04: the request leaves after the advisor has answered, and every attempt is prepared anew.
+#[test]
+fn a_request_leaves_when_the_advisor_has_written_it_down() {
+    let mut bench = Bench::with(NegotiatorPlan::default(), true, Some(5));
+    bench.feed(Input::Started);
+    assert_eq!(bench.found(1, &[1, 2]), [request(1, 100, 1)]);
+    assert_eq!(bench.feed(Input::Opened(1, opened(Some(address(1))))), [prepare(1, 1, 5)]);
+    assert_eq!(bench.feed(Input::Prepared(1, Ok(Value::null()))), [Output::Go(1, Ok(()))]);
+    // The next peer, and the same one once more without optional features, are sessions of their own.
+    assert_eq!(bench.fails(1, ErrorCode::SocketNegotiationRequest), [request(1, 100, 2)]);
+    assert_eq!(bench.feed(Input::Opened(1, opened(None))), [prepare(1, 2, 5)]);
+    bench.feed(Input::Prepared(1, Ok(Value::null())));
+    assert_eq!(bench.fails(1, ErrorCode::Declined)[1..], [Output::Open(3, objective(1)), request(3, 1, 2)]);
+    assert_eq!(bench.feed(Input::Opened(3, opened(None))), [prepare(3, 2, 5)]);
+    assert_eq!(*bench.log.borrow(), ["opened 7 true", "opened 7 false", "opened 7 false"]);
+    // Who has nothing to ask goes at once.
+    let mut bench = Bench::new(NegotiatorPlan::default(), false);
+    bench.feed(Input::Started);
+    bench.found(1, &[1]);
+    assert_eq!(bench.feed(Input::Opened(1, opened(None))), [Output::Go(1, Ok(()))]);
+}
+
+/// PM-S-03, PM-S-19: what cannot be written down is not asked for, of nobody; and that is no peer's fault.
+#[test]
+fn a_request_that_cannot_be_written_down_does_not_leave() {
+    let mut bench = Bench::with(NegotiatorPlan::default(), true, Some(5));
+    bench.feed(Input::Started);
+    bench.found(1, &[1, 2]);
+    bench.feed(Input::Opened(1, opened(None)));
+    assert_eq!(bench.feed(Input::Prepared(1, Err("disk full".into()))), [Output::Go(1, Err("disk full".into()))]);
+    let error = Error::new(ErrorCode::Unspecified, "disk full");
+    let outputs = bench.feed(Input::Answered(1, Err(Failure { error, open: false })));
+    assert_eq!(outputs, [over(1, Ending::Failed, 100, "Unspecified error (#3): disk full"), settle(1)]);
+    assert_eq!(*bench.log.borrow(), ["opened 7 false", "ended Failed Some(3)"]);
+    // The peer that was to be asked is asked the next time.
+    bench.settled(1);
+    bench.due();
+    assert_eq!(bench.found(3, &[1, 2]), [request(3, 100, 1)]);
+}
+
+/// PM-S-03: what a session leaves behind comes after the answer to what it asked before its request.
+#[test]
+fn a_session_is_settled_after_it_was_prepared() {
+    let mut bench = Bench::with(NegotiatorPlan::default(), false, Some(5));
+    bench.feed(Input::Started);
+    bench.found(1, &[1]);
+    bench.feed(Input::Opened(1, opened(None)));
+    let error = Error::new(ErrorCode::Unspecified, "took too long");
+    let outputs = bench.feed(Input::Answered(1, Err(Failure { error, open: false })));
+    assert_eq!(outputs, [over(1, Ending::Failed, 100, "Unspecified error (#3): took too long")]);
+    assert_eq!(bench.feed(Input::Prepared(1, Ok(Value::null()))), [settle(1)]);
+}
+
+/// On the responder's side the dialogue knows its session before the proposal; a question is put by a turn only.
+#[test]
+fn a_responder_knows_its_session() {
+    let plan = NegotiatorPlan { mode: Mode::Inactive, ..NegotiatorPlan::default() };
+    let mut bench = Bench::with(plan, false, Some(5));
+    bench.feed(Input::Started);
+    assert_eq!(bench.feed(Input::Requested(2, objective(8), opened(Some(address(2))))), [consult(2, 2, false, 8)]);
+    assert_eq!(*bench.log.borrow(), ["opened 7 true"]);
+}
+
+/// PM-S-07: the dialogue learns that the peer has closed in order, whose turn it ever was; a reset tells nothing.
+#[test]
+fn a_dialogue_learns_of_an_orderly_end() {
+    let plan = || NegotiatorPlan { mode: Mode::Inactive, ..NegotiatorPlan::default() };
+    for (ending, orderly) in [
+        (Some(StreamEnd::Orderly), " orderly"),
+        (Some(StreamEnd::Unclear), ""),
+        (Some(StreamEnd::Reset), ""),
+        (None, ""),
+    ] {
+        let error = |code| Error { ending, ..Error::from(code) };
+        let mut bench = Bench::new(plan(), false);
+        bench.feed(Input::Started);
+        bench.feed(Input::Requested(2, objective(7), opened(None)));
+        bench.feed(Input::Answered(2, Err(Failure { error: error(ErrorCode::NoPeer), open: false })));
+        assert_eq!(bench.log.borrow()[0], format!("ended Failed Some(23){orderly}"));
+        let mut bench = Bench::new(plan(), false);
+        bench.feed(Input::Started);
+        bench.feed(Input::Requested(2, objective(7), opened(None)));
+        bench.feed(Input::Advised(Some(2), Ok(Value::null())));
+        bench.feed(Input::Closed(2, Err(error(ErrorCode::NoSocket))));
+        assert_eq!(bench.log.borrow()[1], format!("ended Failed Some(20){orderly}"));
+    }
 }

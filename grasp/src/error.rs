@@ -236,6 +236,19 @@ impl fmt::Display for ErrorCode {
     }
 }
 
+/// How the peer's side of a connection ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StreamEnd {
+    /// The peer closed its side in order, after whole messages. The connection keeps the order, so it has sent nothing that
+    /// was not heard before.
+    Orderly,
+    /// It ended inside a message, or after something that could not be understood.
+    Unclear,
+    /// The connection was reset, or failed in another way: something the peer sent may be lost.
+    Reset,
+}
+
 /// What a call of the API failed with: the published code and what exactly was wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub struct Error {
@@ -243,19 +256,28 @@ pub struct Error {
     pub code: ErrorCode,
     /// The peer's reason of a decline, or what was wrong and where; may be empty.
     pub detail: String,
+    /// How the connection ended, if that is what the call failed with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ending: Option<StreamEnd>,
 }
 
 impl Error {
     /// An error with a detail for humans.
     #[must_use]
     pub fn new(code: ErrorCode, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into() }
+        Self { code, detail: detail.into(), ending: None }
+    }
+
+    /// The same, with how the connection ended.
+    #[must_use]
+    pub fn with_ending(self, ending: StreamEnd) -> Self {
+        Self { ending: Some(ending), ..self }
     }
 }
 
 impl From<ErrorCode> for Error {
     fn from(code: ErrorCode) -> Self {
-        Self { code, detail: String::new() }
+        Self::new(code, String::new())
     }
 }
 

@@ -5,7 +5,9 @@ mod fabric;
 
 use fabric::*;
 use grasp::wire::{EndOption, Message};
-use grasp::{Asa, AsaLocator, ErrorCode, Grasp, Locator, Negotiated, Objective, Registration, Session, Step, Value};
+use grasp::{
+    Asa, AsaLocator, ErrorCode, Grasp, Locator, Negotiated, Objective, Registration, Session, Step, StreamEnd, Value,
+};
 use std::net::Ipv6Addr;
 use tokio::time::{Instant, sleep};
 
@@ -633,5 +635,73 @@ fn link_local_peers_work() {
         assert_eq!(*peer.ip(), node.status().await.unwrap().links[0].2);
         session.end_negotiate(true, None).await.unwrap();
         assert!(asking.await.unwrap().is_ok());
+    });
+}
+
+/// PM-S-03, PM-S-04: nothing reaches the peer before the preparation is over, not even the connection.
+#[test]
+fn a_request_leaves_after_it_was_prepared() {
+    paused(async {
+        let (_lan, node, asa, door) = asker().await;
+        let before = Instant::now();
+        let (told, named) = tokio::sync::oneshot::channel();
+        let (release, released) = tokio::sync::oneshot::channel::<()>();
+        let at = door.at.clone();
+        let asking = actix::spawn(async move {
+            let prepare = async |session_id, peer| {
+                told.send((session_id, peer)).unwrap();
+                released.await.unwrap();
+                Ok(())
+            };
+            asa.request_negotiate_prepared(&with(&neg(NAME), 5), &at, s(10), prepare).await
+        });
+        let (session_id, peer) = named.await.unwrap();
+        assert_eq!(peer.map(|peer| peer.port()), door.at.locator.port());
+        assert!(door.is_quiet(s(3)).await);
+        assert_eq!(sessions(&node).await, 1);
+        release.send(()).unwrap();
+        let (mut talk, asked) = door.request().await;
+        assert_eq!(asked, request(session_id, &with(&neg(NAME), 5)));
+        // The time of the preparation counts.
+        assert_eq!(code(asking.await.unwrap()), ErrorCode::NoNegotiationReply);
+        assert!((ms(9_990)..ms(10_100)).contains(&before.elapsed()), "{:?}", before.elapsed());
+        assert_eq!(talk.next().await, None);
+    });
+}
+
+/// PM-S-03, PM-S-19: a preparation that fails, or takes too long, ends the call with nothing sent.
+#[test]
+fn a_request_that_is_not_prepared_does_not_leave() {
+    paused(async {
+        let (_lan, node, asa, door) = asker().await;
+        let failed = grasp::Error::new(ErrorCode::AsaFull, "disk full");
+        let result = asa
+            .request_negotiate_prepared(&with(&neg(NAME), 5), &door.at, s(10), async |_, _| Err(failed.clone()))
+            .await;
+        assert_eq!(result.unwrap_err(), failed);
+        let before = Instant::now();
+        let never = async |_, _| std::future::pending().await;
+        let result = asa.request_negotiate_prepared(&with(&neg(NAME), 5), &door.at, s(10), never).await;
+        assert_eq!((code(result), before.elapsed()), (ErrorCode::Unspecified, s(10)));
+        assert!(door.is_quiet(s(3)).await);
+        assert_eq!(sessions(&node).await, 0);
+    });
+}
+
+/// PM-S-07: an orderly end reaches the ASA as such, whether it waits for the peer or is about to move.
+#[test]
+fn an_orderly_end_is_reported() {
+    paused(async {
+        let (_lan, _node, _asa, session, talk) = responder(&with(&neg(NAME), 1)).await;
+        let stepping = actix::spawn(async move { session.negotiate_step(&with(&neg(NAME), 2), DEFAULT).await });
+        sleep(SOON).await;
+        drop(talk);
+        let error = stepping.await.unwrap().unwrap_err();
+        assert_eq!((error.code, error.ending), (ErrorCode::NoPeer, Some(StreamEnd::Orderly)));
+        let (_lan, _node, _asa, session, talk) = responder(&with(&neg(NAME), 1)).await;
+        drop(talk);
+        sleep(SOON).await;
+        let error = session.end_negotiate(true, None).await.unwrap_err();
+        assert_eq!((error.code, error.ending), (ErrorCode::NoSocket, Some(StreamEnd::Orderly)));
     });
 }

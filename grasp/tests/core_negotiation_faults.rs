@@ -3,7 +3,7 @@
 
 mod support;
 
-use grasp::error::ErrorCode;
+use grasp::error::{ErrorCode, StreamEnd};
 use grasp::protocol::Machine;
 use grasp::protocol::negotiation::Negotiation;
 use grasp::protocol::session::{Call, Input, Note, Output};
@@ -161,17 +161,48 @@ fn invalid_ends_the_session() {
 #[test]
 fn lost_connections_are_reported() {
     let mut waiting = initiated(o(1));
-    assert_eq!(code(&waiting.feed(Input::Disconnected { mid_message: false })), ErrorCode::NoPeer);
+    assert_eq!(code(&waiting.feed(Input::Disconnected { mid_message: false, reset: false })), ErrorCode::NoPeer);
     let mut cut = initiated(o(1));
-    assert_eq!(code(&cut.feed(Input::Disconnected { mid_message: true })), ErrorCode::CborFail);
+    assert_eq!(code(&cut.feed(Input::Disconnected { mid_message: true, reset: false })), ErrorCode::CborFail);
     let mut ours = responder(o(1));
-    assert!(closed(&ours.feed(Input::Disconnected { mid_message: false })));
+    assert!(closed(&ours.feed(Input::Disconnected { mid_message: false, reset: false })));
     assert_eq!(code(&ours.feed(step(o(2)))), ErrorCode::NoSocket);
     let mut requesting = initiated(o(1));
     assert_eq!(code(&requesting.feed(Input::SendFailed("reset".into()))), ErrorCode::SocketNegotiationRequest);
     let mut stepping = responder(o(1));
     stepping.feed(step(o(2)));
     assert_eq!(code(&stepping.feed(Input::SendFailed("reset".into()))), ErrorCode::SocketNegotiationStep);
+}
+
+/// PM-S-07: only the end of a connection in order, after whole messages, tells that the peer has sent nothing more.
+#[test]
+fn an_orderly_end_is_told_from_every_other_one() {
+    let ends = [
+        (false, false, StreamEnd::Orderly),
+        (true, false, StreamEnd::Unclear),
+        (false, true, StreamEnd::Reset),
+        (true, true, StreamEnd::Reset),
+    ];
+    for (mid_message, reset, ending) in ends {
+        let error = |outputs: Vec<Output>| reply(&outputs).unwrap().unwrap_err();
+        let mut theirs = responder(o(1));
+        theirs.feed(step(o(2)));
+        assert_eq!(error(theirs.feed(Input::Disconnected { mid_message, reset })).ending, Some(ending));
+        // Also in this side's turn, as soon as it moves.
+        let mut ours = responder(o(1));
+        ours.feed(Input::Disconnected { mid_message, reset });
+        let moved = error(ours.feed(Input::Call(3, Call::Accept)));
+        assert_eq!((moved.code, moved.ending), (ErrorCode::NoSocket, Some(ending)));
+        // What could not be understood may have been anything.
+        let mut garbled = initiated(o(1));
+        garbled.feed(undecodable("8118ff"));
+        let dropped = error(garbled.feed(Input::Disconnected { mid_message, reset })).ending;
+        assert_eq!(dropped, Some(if reset { StreamEnd::Reset } else { StreamEnd::Unclear }));
+    }
+    let mut late = initiated(o(1));
+    let outputs: Vec<Output> = late.run_to(at(2_000)).into_iter().map(|(_, output)| output).collect();
+    let timed_out = reply(&outputs).unwrap().unwrap_err();
+    assert_eq!((timed_out.code, timed_out.ending), (ErrorCode::NoNegotiationReply, None));
 }
 
 /// A-REG-03, T-58: an abandoned session declines, whoever's turn it is, and closes.

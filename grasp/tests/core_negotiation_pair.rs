@@ -163,7 +163,7 @@ impl Pair {
         for who in [0, 1] {
             // The transport reports the end once everything has arrived.
             if self.sides[1 - who].closed && self.sides[who].inbox.is_empty() && !self.sides[who].closed {
-                self.sides[who].core.handle(self.now, Input::Disconnected { mid_message: false });
+                self.sides[who].core.handle(self.now, Input::Disconnected { mid_message: false, reset: false });
                 self.drain(who)?;
             }
         }

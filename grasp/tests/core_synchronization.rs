@@ -70,7 +70,7 @@ fn value_ends_the_session() {
     let outputs = node.feed(Input::Received(message(&bytes(V05))));
     assert_eq!(result(&outputs), Ok(Outcome::Synchronized(objective)));
     assert!(node.feed(Input::Received(message(&bytes(V05)))).is_empty());
-    assert!(node.feed(Input::Disconnected { mid_message: false }).is_empty());
+    assert!(node.feed(Input::Disconnected { mid_message: false, reset: false }).is_empty());
     assert_eq!(node.core.deadline(), None);
     assert!(
         matches!(&node.feed(request(ex2()))[..], [Output::Reply(1, Err(error))] if error.code == ErrorCode::NoSession)
@@ -114,8 +114,8 @@ fn other_answers_are_invalid() {
 #[test]
 fn broken_answers_and_ends_are_told_apart() {
     assert_eq!(code(&asked().feed(undecodable("83081a003da10e8463455832"))), ErrorCode::CborFail);
-    assert_eq!(code(&asked().feed(Input::Disconnected { mid_message: false })), ErrorCode::NoListener);
-    assert_eq!(code(&asked().feed(Input::Disconnected { mid_message: true })), ErrorCode::CborFail);
+    assert_eq!(code(&asked().feed(Input::Disconnected { mid_message: false, reset: false })), ErrorCode::NoListener);
+    assert_eq!(code(&asked().feed(Input::Disconnected { mid_message: true, reset: false })), ErrorCode::CborFail);
 }
 
 /// G-SID-13, G-SID-14: messages with another session id are dropped, decodable or not.

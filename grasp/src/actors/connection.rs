@@ -31,6 +31,8 @@ pub(crate) enum Incoming {
     Closed {
         /// In the middle of a message.
         mid_message: bool,
+        /// Not in order: more may have been sent than was heard.
+        reset: bool,
     },
 }
 
@@ -52,7 +54,7 @@ impl<R: AsyncRead + Unpin> Reader<R> {
         loop {
             // After the end of a connection nobody reads on, so a framer that has panicked is not used again.
             let framed = contained(&self.tally, "connection", || self.framer.next_frame());
-            let Some(framed) = framed else { return Incoming::Closed { mid_message: true } };
+            let Some(framed) = framed else { return Incoming::Closed { mid_message: true, reset: false } };
             match framed {
                 Ok(Some(frame)) => match contained(&self.tally, "decode", || decode(&frame, &self.limits)) {
                     Some(Ok(message)) => return Incoming::Message(message, frame),
@@ -63,7 +65,8 @@ impl<R: AsyncRead + Unpin> Reader<R> {
                 Err(error) => return Incoming::Broken(error),
             }
             match self.source.read(&mut self.chunk[..]).await {
-                Ok(0) | Err(_) => return Incoming::Closed { mid_message: self.framer.pending() > 0 },
+                Ok(0) => return Incoming::Closed { mid_message: self.framer.pending() > 0, reset: false },
+                Err(_) => return Incoming::Closed { mid_message: self.framer.pending() > 0, reset: true },
                 Ok(read) => self.framer.push(&self.chunk[..read]),
             }
         }

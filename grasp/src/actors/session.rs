@@ -85,7 +85,7 @@ impl Core {
 
 /// Where a session's connection comes from.
 pub(crate) enum Origin {
-    /// To be opened.
+    /// To be opened when there is a request.
     Dial(Target),
     /// Accepted, its request read.
     Accepted(Box<Connection>),
@@ -208,9 +208,9 @@ impl Actor for Session {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         match self.origin.take() {
-            Some(Origin::Dial(target)) => self.dial(target, ctx),
             Some(Origin::Accepted(connection)) => self.attach(*connection, ctx),
-            None => {}
+            // Nobody is to wait for a request that may never leave: it is dialled when there is one.
+            dial => self.origin = dial,
         }
     }
 }
@@ -273,7 +273,7 @@ impl StreamHandler<Incoming> for Session {
                 self.around.tally.count("decode_errors", format!("{:?}", error.rule));
                 Input::Undecodable(error)
             }
-            Incoming::Closed { mid_message } => Input::Disconnected { mid_message },
+            Incoming::Closed { mid_message, reset } => Input::Disconnected { mid_message, reset },
         };
         self.feed(input, ctx);
     }
@@ -299,6 +299,11 @@ impl Handler<Ask> for Session {
         self.next_call += 1;
         self.calls.insert(id, reply);
         self.feed(Input::Call(id, call), ctx);
+        if self.slot.is_some()
+            && let Some(Origin::Dial(target)) = self.origin.take()
+        {
+            self.dial(target, ctx);
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use crate::constants::GRASP_DEF_TIMEOUT;
 use crate::error::{Error, ErrorCode};
 use crate::protocol::discovery::{Found, Input, Scope};
 use crate::protocol::registry::Registration;
-use crate::protocol::session::{Call, Outcome};
+use crate::protocol::session::Outcome;
 use crate::protocol::{AsaHandle, AsaLocator, reach};
 use crate::wire::{Locator, Objective, SessionId, Value};
 use actix::prelude::*;
@@ -195,11 +195,35 @@ impl Asa {
         timeout: Duration,
         opened: impl FnOnce(SessionId, Option<SocketAddr>),
     ) -> Result<Negotiated, Error> {
+        let prepare = async |session_id, peer| {
+            opened(session_id, peer);
+            Ok(())
+        };
+        self.request_negotiate_prepared(objective, peer, timeout, prepare).await
+    }
+
+    /// As [`Asa::request_negotiate`] with a known peer; awaits `prepare`, with the session id and the peer's address (`None`
+    /// if it is to be reached by name), before the peer is even connected to: what must be durable before the request is
+    /// visible can be written there (an extension). The time that takes counts against the time limit.
+    ///
+    /// # Errors
+    ///
+    /// That of `prepare`, with nothing sent; `#03` if it takes longer than the time limit, with nothing sent either;
+    /// else as [`Asa::request_negotiate`].
+    pub async fn request_negotiate_prepared(
+        &self,
+        objective: &Objective,
+        peer: &AsaLocator,
+        timeout: Duration,
+        prepare: impl AsyncFnOnce(SessionId, Option<SocketAddr>) -> Result<(), Error>,
+    ) -> Result<Negotiated, Error> {
         self.call_again(|| node::MayNegotiate { asa: self.handle, objective: objective.clone() }).await?;
         let deadline = Instant::now() + self.timeout(timeout);
-        let (session, call) = self.open(objective, peer, deadline, true).await?;
-        opened(session.session_id, session.peer);
-        let outcome = session.ask(call).await?;
+        let session = self.open(objective, peer, true).await?;
+        let prepared = tokio::time::timeout_at(deadline, prepare(session.session_id, session.peer)).await;
+        prepared
+            .map_err(|_| Error::new(ErrorCode::Unspecified, "the request was not prepared within its time limit"))??;
+        let outcome = session.request(deadline).await?;
         session.negotiated(outcome)
     }
 
@@ -242,19 +266,18 @@ impl Asa {
         deadline: Instant,
         negotiation: bool,
     ) -> Result<(Session, Outcome), Error> {
-        let (session, call) = self.open(objective, peer, deadline, negotiation).await?;
-        let outcome = session.ask(call).await?;
+        let session = self.open(objective, peer, negotiation).await?;
+        let outcome = session.request(deadline).await?;
         Ok((session, outcome))
     }
 
-    /// Opens a session, and returns the call that makes its request.
+    /// Opens a session; its peer is connected to when the request is made.
     pub(super) async fn open(
         &self,
         objective: &Objective,
         peer: &AsaLocator,
-        deadline: Instant,
         negotiation: bool,
-    ) -> Result<(Session, Call), Error> {
+    ) -> Result<Session, Error> {
         let target = target(peer).ok_or_else(|| {
             let code =
                 if negotiation { ErrorCode::SocketNegotiationRequest } else { ErrorCode::SocketSynchronizationRequest };
@@ -267,10 +290,7 @@ impl Asa {
         let (asa, objective) = (self.handle, objective.clone());
         let open = node::Open { asa, objective: objective.clone(), target, negotiation };
         let (actor, session_id) = self.call(open).await?;
-        let session =
-            Session { actor, session_id, peer, objective: objective.clone(), asa: self.grasp.asa(self.handle) };
-        let timeout = deadline.saturating_duration_since(Instant::now());
-        Ok((session, Call::Request { objective, timeout }))
+        Ok(Session { actor, session_id, peer, objective, asa: self.grasp.asa(self.handle) })
     }
 
     /// Waits for a negotiation request (RFC 8991 §2.3.5); from the first call on, until

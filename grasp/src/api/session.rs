@@ -9,6 +9,7 @@ use actix::prelude::*;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 /// An open negotiation (RFC 8991 §2.3.2.8). Dropping it declines, if it is not over.
 pub struct Session {
@@ -62,6 +63,12 @@ impl Session {
         let outcome = outcome.await.map_err(|_| Error::from(ErrorCode::NoSession));
         guard.disarm();
         outcome?
+    }
+
+    /// Makes the request of a session that has just been opened.
+    pub(super) async fn request(&self, deadline: Instant) -> Result<Outcome, Error> {
+        let timeout = deadline.saturating_duration_since(Instant::now());
+        self.ask(Call::Request { objective: self.objective.clone(), timeout }).await
     }
 
     pub(super) fn negotiated(self, outcome: Outcome) -> Result<Negotiated, Error> {

@@ -52,6 +52,8 @@ pub enum Input {
     Disconnected {
         /// In the middle of a message.
         mid_message: bool,
+        /// Not in order, by a reset or another failure of the connection.
+        reset: bool,
     },
     /// A message could not be written.
     SendFailed(String),

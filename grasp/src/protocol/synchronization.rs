@@ -152,10 +152,10 @@ impl Machine for Synchronization {
                 self.fail(ErrorCode::CborFail, error.to_string());
             }
             Input::Undecodable(error) => self.fail(ErrorCode::NoValidSynch, error.to_string()),
-            Input::Disconnected { mid_message: true } => {
+            Input::Disconnected { mid_message: true, .. } => {
                 self.fail(ErrorCode::CborFail, "the connection ended inside a message");
             }
-            Input::Disconnected { mid_message: false } => {
+            Input::Disconnected { mid_message: false, .. } => {
                 self.fail(ErrorCode::NoListener, "the peer closed the connection without an answer");
             }
             Input::Abandoned => {

@@ -150,7 +150,7 @@ impl Source<'_> {
         match self.small(12) {
             0 => session::Input::Connected,
             1 => session::Input::ConnectFailed(String::new()),
-            2 => session::Input::Disconnected { mid_message: self.flag() },
+            2 => session::Input::Disconnected { mid_message: self.flag(), reset: self.flag() },
             3 => session::Input::SendFailed(String::new()),
             4 => session::Input::Abandoned,
             5 => match decode(&self.raw(), &Limits::default()) {

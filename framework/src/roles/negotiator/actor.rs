@@ -1,7 +1,7 @@
 //! The shell: listens, holds the sessions, and calls GRASP.
 
 use super::core::NegotiatorCore;
-use super::plan::{Counsel, Failure, Input, NegotiatorPlan, Output, Proposal};
+use super::plan::{Counsel, Failure, Input, NegotiatorPlan, Opened, Output, Proposal};
 use super::strategy::Strategy;
 use crate::class::Site;
 use crate::event::{Ending, Event, Events, Side, json_of};
@@ -9,15 +9,14 @@ use crate::machine::{Clock, Pump, Pumped};
 use crate::roles::{Activity, Control, Load, Outstanding};
 use actix::prelude::*;
 use grasp::protocol::flood::Flooded;
-use grasp::wire::SessionId;
 use grasp::{Asa, AsaLocator, Error, ErrorCode, Negotiated, Objective, Session, Step, Value};
 use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use supervision::{Fresh, child};
+use tokio::sync::oneshot;
 
 /// Pause after listening has failed.
 const LISTEN_PAUSE: Duration = Duration::from_secs(5);
@@ -74,18 +73,13 @@ pub struct Negotiator {
     listening: u64,
 }
 
-/// What a session is called, and whom it is with.
-#[derive(Clone, Copy)]
-struct Opened {
-    session_id: SessionId,
-    peer: Option<SocketAddr>,
-}
-
 /// A session as the actor knows it.
 struct Talk {
     session: Option<Rc<Session>>,
     /// Known before there is anything to hold: a request may be accepted or declined at once.
     opened: Rc<Cell<Option<Opened>>>,
+    /// Lets the request go that is held back.
+    go: Option<oneshot::Sender<Result<(), String>>>,
     side: Side,
     objective: String,
 }
@@ -133,7 +127,7 @@ impl Negotiator {
 
     fn open(&mut self, key: u64, objective: &Objective) {
         let (opened, side, name) = (Rc::default(), Side::Initiator, objective.name.clone());
-        self.sessions.insert(key, Talk { session: None, opened, side, objective: name });
+        self.sessions.insert(key, Talk { session: None, opened, go: None, side, objective: name });
         self.tell(Event::NegotiationRequested {
             asa: self.args.instance.clone(),
             objective: objective.name.clone(),
@@ -144,10 +138,23 @@ impl Negotiator {
     fn request(&self, key: u64, objective: Objective, peer: AsaLocator, timeout: Duration, ctx: &mut Context<Self>) {
         let Some(opened) = self.sessions.get(&key).map(|talk| talk.opened.clone()) else { return };
         let (asa, asked) = (self.args.asa.clone(), objective.clone());
+        let ((noted, named), (go, going)) = (oneshot::channel(), oneshot::channel());
         let request = async move {
-            let note = |session_id, peer| opened.set(Some(Opened { session_id, peer }));
-            asa.request_negotiate_noted(&asked, &peer, timeout, note).await
+            let prepare = async |session_id, peer| {
+                let session = Opened { session_id, peer };
+                opened.set(Some(session));
+                let _ = noted.send(session);
+                let go: Result<(), String> = going.await.unwrap_or(Err("the negotiation is over".into()));
+                go.map_err(|reason| Error::new(ErrorCode::Unspecified, reason))
+            };
+            asa.request_negotiate_prepared(&asked, &peer, timeout, prepare).await
         };
+        self.spawn(ctx, named, move |actor, named, ctx| {
+            if let (Ok(opened), Some(talk)) = (named, actor.sessions.get_mut(&key)) {
+                talk.go = Some(go);
+                actor.feed(Input::Opened(key, opened), ctx);
+            }
+        });
         self.spawn(ctx, request, move |actor, answer, ctx| {
             if answer.as_ref().map_or_else(|error| error.code == ErrorCode::Declined, |_| true) {
                 actor.began(key, &objective);
@@ -223,16 +230,15 @@ impl Negotiator {
             Ok((session, request)) => {
                 let key = self.next_even;
                 self.next_even += 2;
-                let peer = session.peer();
-                let opened = Opened { session_id: session.session_id(), peer };
-                let (session, opened) = (Some(Rc::new(session)), Rc::new(Cell::new(Some(opened))));
+                let name = Opened { session_id: session.session_id(), peer: session.peer() };
+                let (session, opened) = (Some(Rc::new(session)), Rc::new(Cell::new(Some(name))));
                 let (side, objective) = (Side::Responder, request.name.clone());
-                self.sessions.insert(key, Talk { session, opened, side, objective });
+                self.sessions.insert(key, Talk { session, opened, go: None, side, objective });
                 self.began(key, &request);
                 if listens {
                     self.await_request(Duration::ZERO, ctx);
                 }
-                self.feed(Input::Requested(key, request, peer.map(|peer| peer.ip())), ctx);
+                self.feed(Input::Requested(key, request, name), ctx);
             }
             Err(error) => {
                 // The end of an instance ends its listening.
@@ -312,6 +318,12 @@ impl Pumped for Negotiator {
             Output::Request { key, objective, peer, timeout } => self.request(key, objective, peer, timeout, ctx),
             Output::Consult(key, counsel) => self.consult(counsel, move |answer| Input::Advised(key, answer), ctx),
             Output::Settle(key, counsel) => self.consult(counsel, move |answer| Input::Settled(key, answer), ctx),
+            Output::Prepare(key, counsel) => self.consult(counsel, move |answer| Input::Prepared(key, answer), ctx),
+            Output::Go(key, how) => {
+                if let Some(go) = self.sessions.get_mut(&key).and_then(|talk| talk.go.take()) {
+                    let _ = go.send(how);
+                }
+            }
             Output::Step(key, objective, timeout) => self.step(key, objective, timeout, ctx),
             Output::Wait(key, time) => {
                 if let Some(session) = self.session(key) {

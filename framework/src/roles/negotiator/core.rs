@@ -15,10 +15,11 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha12Rng;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
+use turns::Manner;
 
 /// A session that is over but for what it owes to the advisor.
 struct Closing {
-    /// Waits for the answer to its last question.
+    /// Waits for the answer to its last question, unless that is the one to settle.
     dialogue: Option<Box<dyn Dialogue>>,
     since: Time,
     initiator: bool,
@@ -180,7 +181,8 @@ impl NegotiatorCore {
             let meant = self.open.get_mut(&key).and_then(|open| open.ending.take());
             let (ending, reason) = meant.unwrap_or((Ending::Declined, Some("abandoned".into())));
             // Nobody will learn any more whether the last word has left.
-            self.conclude(now, key, ending, reason, (true, Some(ErrorCode::NoSession)));
+            let manner = Manner { by_us: true, code: Some(ErrorCode::NoSession), orderly: false };
+            self.conclude(now, key, ending, reason, manner);
         }
         self.closing.clear();
     }
@@ -207,7 +209,9 @@ impl Machine for NegotiatorCore {
                 self.next_task(now);
             }
             Input::Control(control) => self.control(now, control),
-            Input::Requested(key, request, peer) => self.requested(now, key, request, peer),
+            Input::Requested(key, request, opened) => self.requested(now, key, request, opened),
+            Input::Opened(key, opened) => self.opened(key, opened),
+            Input::Prepared(key, answer) => self.prepared(now, key, answer),
             Input::Discovered(key, found) => {
                 let draw = self.random.random();
                 let Some(open) = self.open.get_mut(&key) else { return };

@@ -9,5 +9,5 @@ mod strategy;
 
 pub use actor::{Advisor, Consult, Negotiator, NegotiatorArgs, StrategyFactory};
 pub use core::NegotiatorCore;
-pub use plan::{Counsel, Failure, Input, NegotiatorPlan, Output, Proposal};
+pub use plan::{Counsel, Failure, Input, NegotiatorPlan, Opened, Output, Proposal};
 pub use strategy::{Act, Dialogue, Ended, Heard, Strategy, Task, Turn};

@@ -34,12 +34,26 @@ pub(super) struct Open {
     /// Address of the other side.
     pub(super) peer: Option<IpAddr>,
     pub(super) asking: Option<Asking>,
+    /// How far the request is that is to leave.
+    pub(super) preparing: Preparing,
+}
+
+/// What is known of the advisor's answer to [`Dialogue::opened`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Preparing {
+    /// Nothing is asked, or it is answered.
+    No,
+    /// It is thinking.
+    Asked,
+    /// The request does not leave.
+    Refused,
 }
 
 impl Open {
     pub(super) fn new(dialogue: Box<dyn Dialogue>, table: Objective, seek: Option<Seek>, peer: Option<IpAddr>) -> Self {
         let (sending, resume, ending, initiator) = (None, None, None, seek.is_some());
-        Self { dialogue, table, sending, resume, ending, seek, asked: None, initiator, peer, asking: None }
+        let (asked, asking, preparing) = (None, None, Preparing::No);
+        Self { dialogue, table, sending, resume, ending, seek, asked, initiator, peer, asking, preparing }
     }
 
     /// The next point in time at which something is due.

@@ -3,9 +3,10 @@
 use crate::event::Ending;
 use crate::roles::peers::PeersPlan;
 use crate::roles::{Control, Mode};
+use grasp::wire::SessionId;
 use grasp::{AsaLocator, Error, Objective, Value};
 use serde::Serialize;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 /// Time limits and bounds of a negotiator.
@@ -67,6 +68,15 @@ pub struct Failure {
     pub open: bool,
 }
 
+/// What a session is called, and whom it is with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Opened {
+    /// The session id on the wire.
+    pub session_id: SessionId,
+    /// The other side, unless it is to be reached by name.
+    pub peer: Option<SocketAddr>,
+}
+
 /// What the core hears; sessions are numbered by the actor and the core together.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -75,10 +85,14 @@ pub enum Input {
     Started,
     /// The life cycle of the instance goes on; after a stop what is open is over.
     Control(Control),
-    /// A peer at this address asks.
-    Requested(u64, Objective, Option<IpAddr>),
+    /// A peer asks.
+    Requested(u64, Objective, Opened),
     /// Who is known or was found.
     Discovered(u64, Result<Vec<AsaLocator>, Error>),
+    /// A session of this side's own has its id; its request waits for [`Output::Go`].
+    Opened(u64, Opened),
+    /// The advisor's answer to what a dialogue asked before its request.
+    Prepared(u64, Result<Value, String>),
     /// A peer has answered a request or a step.
     Answered(u64, Result<Proposal, Failure>),
     /// The last message of a session has been sent, or not.
@@ -112,7 +126,7 @@ pub enum Output {
         /// Forget those known first.
         flush: bool,
     },
-    /// Send the request.
+    /// Open a session, and hold the request back until [`Output::Go`].
     Request {
         /// Number of the session.
         key: u64,
@@ -123,6 +137,10 @@ pub enum Output {
         /// Time limit for the answer.
         timeout: Duration,
     },
+    /// Ask the advisor before the request leaves.
+    Prepare(u64, Counsel),
+    /// Send the request that is held back, or let it fail for this reason.
+    Go(u64, Result<(), String>),
     /// Send a counter-proposal.
     Step(u64, Objective, Duration),
     /// Ask the peer to wait.

@@ -1,7 +1,9 @@
 //! What the author of an ASA decides: pure, seedable, without a clock.
 
 use crate::event::Ending;
+use grasp::wire::SessionId;
 use grasp::{ErrorCode, Objective, Value};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// What a negotiating ASA wants; one for each instance.
@@ -82,6 +84,18 @@ pub trait Dialogue: 'static {
         Vec::new()
     }
 
+    /// The session id is known, and the peer's address unless it is to be reached by name.
+    ///
+    /// On the side that asks, this is called before the request leaves and again for every further attempt, which is a session
+    /// of its own. A question is put to the advisor, and the request leaves only when that has answered (`Ok`, whatever the
+    /// value: it is not passed on); if it has not, nothing is sent and the negotiation has failed (PM-S-04). On the side
+    /// that is asked, this is called once, before the first [`Dialogue::proposed`], and a question is ignored: what must be
+    /// written down before the answer is asked with [`Act::Ask`].
+    fn opened(&mut self, session: SessionId, peer: Option<SocketAddr>) -> Option<Value> {
+        let _ = (session, peer);
+        None
+    }
+
     /// The peer has proposed; the loop count in it is what is left.
     fn proposed(&mut self, offer: &Objective) -> Turn;
 
@@ -134,6 +148,17 @@ pub struct Ended<'a> {
     /// What GRASP reports, if the other side or the connection ended it; also set if the instance was stopped before this
     /// side's last word was known to have left.
     pub code: Option<ErrorCode>,
+    /// The peer closed its side in order without having accepted: since the connection keeps the order, it has sent no
+    /// acceptance (PM-S-07). False after a reset, a time limit, garbage or a failure of this side.
+    pub orderly: bool,
+}
+
+impl Ended<'_> {
+    /// Ended so, with nothing more to tell.
+    #[must_use]
+    pub fn new(ending: Ending, by_us: bool) -> Self {
+        Self { ending, by_us, objective: None, reason: None, code: None, orderly: false }
+    }
 }
 
 /// What to say, and what to do.

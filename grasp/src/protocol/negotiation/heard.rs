@@ -1,7 +1,7 @@
 //! What the peer and the connection do.
 
 use super::{Negotiation, Turn};
-use crate::error::{Error, ErrorCode};
+use crate::error::{Error, ErrorCode, StreamEnd};
 use crate::protocol::session::{Note, Outcome, Output};
 use crate::protocol::{Machine, Time};
 use crate::wire::{DecodeError, EndOption, Message, Objective, Rule};
@@ -122,12 +122,15 @@ impl Negotiation {
                     self.invalid(now, &detail);
                     self.end(Err(Error::new(ErrorCode::InvalidEnd, detail)));
                 }
-                _ => self.note(Note::Undecodable),
+                _ => {
+                    self.garbled = true;
+                    self.note(Note::Undecodable);
+                }
             }
         }
     }
 
-    pub(super) fn disconnected(&mut self, mid_message: bool) {
+    pub(super) fn disconnected(&mut self, mid_message: bool, reset: bool) {
         self.connected = false;
         self.delayed.clear();
         let error = match self.turn {
@@ -138,7 +141,12 @@ impl Negotiation {
                 Error::new(ErrorCode::NoPeer, "the peer closed the connection without an answer")
             }
         };
-        self.end(Err(error));
+        let ending = match (reset, mid_message || self.garbled) {
+            (true, _) => StreamEnd::Reset,
+            (false, true) => StreamEnd::Unclear,
+            (false, false) => StreamEnd::Orderly,
+        };
+        self.end(Err(error.with_ending(ending)));
     }
 
     pub(super) fn send_failed(&mut self, detail: String) {

@@ -50,6 +50,8 @@ pub struct Negotiation {
     pending: Option<u64>,
     failure: Option<Error>,
     connected: bool,
+    /// Something of the peer was dropped that was no message.
+    garbled: bool,
     /// The request has had its answer.
     answered: bool,
     /// Proposals of the peer since it last had the turn.
@@ -92,6 +94,7 @@ impl Negotiation {
             pending: None,
             failure: None,
             connected,
+            garbled: false,
             answered: connected,
             out_of_turn: 0,
             last_sent: None,
@@ -224,7 +227,7 @@ impl Machine for Negotiation {
             }
             Input::Received(message) => self.received(now, message),
             Input::Undecodable(error) => self.undecodable(now, &error),
-            Input::Disconnected { mid_message } => self.disconnected(mid_message),
+            Input::Disconnected { mid_message, reset } => self.disconnected(mid_message, reset),
             Input::SendFailed(detail) => self.send_failed(detail),
             Input::Abandoned => {
                 self.part(now, "abandoned");

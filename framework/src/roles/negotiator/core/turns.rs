@@ -3,13 +3,12 @@
 use super::{Closing, NegotiatorCore};
 use crate::event::Ending;
 use crate::machine::Time;
-use crate::roles::negotiator::open::{Asking, Closed, Open};
-use crate::roles::negotiator::plan::{Counsel, Failure, Output, Proposal};
+use crate::roles::negotiator::open::{Asking, Closed, Open, Preparing};
+use crate::roles::negotiator::plan::{Counsel, Failure, Opened, Output, Proposal};
 use crate::roles::negotiator::seek::Seek;
 use crate::roles::negotiator::strategy::{Act, Dialogue, Ended, Turn};
-use grasp::{Error, ErrorCode, Objective, Value};
+use grasp::{Error, ErrorCode, Objective, StreamEnd, Value};
 use rand::RngExt;
-use std::net::IpAddr;
 
 fn outcome(error: &Error) -> (Ending, String) {
     if error.code == ErrorCode::Declined {
@@ -19,8 +18,23 @@ fn outcome(error: &Error) -> (Ending, String) {
     }
 }
 
+/// Who ended a session, and what is known of that.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Manner {
+    pub(super) by_us: bool,
+    pub(super) code: Option<ErrorCode>,
+    pub(super) orderly: bool,
+}
+
+impl From<&Error> for Manner {
+    /// The other side, or the connection.
+    fn from(error: &Error) -> Self {
+        Self { by_us: false, code: Some(error.code), orderly: error.ending == Some(StreamEnd::Orderly) }
+    }
+}
+
 impl NegotiatorCore {
-    pub(super) fn requested(&mut self, now: Time, key: u64, request: Objective, peer: Option<IpAddr>) {
+    pub(super) fn requested(&mut self, now: Time, key: u64, request: Objective, Opened { session_id, peer }: Opened) {
         // One that was handed over when listening ended is served: its sender has been let in.
         let mut dialogue: Box<dyn Dialogue> = if self.sessions() >= self.plan.sessions {
             Box::new(Closed("too many sessions"))
@@ -28,9 +42,35 @@ impl NegotiatorCore {
             self.strategy.requested(&request)
         };
         let say = dialogue.begins();
-        self.open.insert(key, Open::new(dialogue, request.clone(), None, peer));
+        let _ = dialogue.opened(session_id, peer);
+        self.open.insert(key, Open::new(dialogue, request.clone(), None, peer.map(|peer| peer.ip())));
         self.say(Some(key), say);
         self.proposed(now, key, request);
+    }
+
+    /// A session of this side's own has its id: the request leaves when the dialogue and its advisor agree.
+    pub(super) fn opened(&mut self, key: u64, Opened { session_id, peer }: Opened) {
+        let Some(open) = self.open.get_mut(&key) else { return };
+        match open.dialogue.opened(session_id, peer) {
+            Some(question) => {
+                open.preparing = Preparing::Asked;
+                let counsel = Counsel { peer: open.peer, mutual: false, question };
+                self.outputs.push_back(Output::Prepare(key, counsel));
+            }
+            None => self.outputs.push_back(Output::Go(key, Ok(()))),
+        }
+    }
+
+    pub(super) fn prepared(&mut self, now: Time, key: u64, answer: Result<Value, String>) {
+        if let Some(Closing { dialogue: Some(dialogue), initiator, .. }) = self.closing.remove(&key) {
+            if self.settles(now, key, dialogue, false, initiator) {
+                self.next_task(now);
+            }
+            return;
+        }
+        let Some(open) = self.open.get_mut(&key) else { return };
+        open.preparing = if answer.is_ok() { Preparing::No } else { Preparing::Refused };
+        self.outputs.push_back(Output::Go(key, answer.map(drop)));
     }
 
     pub(super) fn proposed(&mut self, now: Time, key: u64, offer: Objective) {
@@ -87,7 +127,7 @@ impl NegotiatorCore {
                 if let Some(open) = self.open.get_mut(&key) {
                     open.table = agreed;
                 }
-                self.over(now, key, Ending::Accepted, None, None);
+                self.over(now, key, Ending::Accepted, None, Manner::default());
             }
             Err(Failure { error, open: true }) if error.code == ErrorCode::LoopExhausted => {
                 let Some(open) = self.open.get_mut(&key) else { return };
@@ -97,6 +137,12 @@ impl NegotiatorCore {
             Err(Failure { error, open: true }) => {
                 let turn = Turn { say: Vec::new(), act: Act::Decline(error.to_string()) };
                 self.play(now, key, turn);
+            }
+            // Nothing was sent: that is no peer's fault, and no other peer is to be asked instead.
+            Err(Failure { error, open: false })
+                if self.open.get(&key).is_some_and(|open| open.preparing != Preparing::No) =>
+            {
+                self.over(now, key, Ending::Failed, Some(error.to_string()), Manner::from(&error));
             }
             Err(Failure { error, open: false }) => {
                 if self.plainer(now, key, &error) {
@@ -137,8 +183,8 @@ impl NegotiatorCore {
             let Some(mut open) = self.open.remove(&key) else { return };
             let draw = self.random.random();
             self.peers_of(&open.table.name).attempt_failed(now, draw);
-            let (ending, reason, code) = (Ending::Failed, error.to_string(), Some(error.code));
-            let ended = Ended { ending, by_us: false, objective: None, reason: Some(&reason), code };
+            let reason = error.to_string();
+            let ended = Ended { reason: Some(&reason), code: Some(error.code), ..Ended::new(Ending::Failed, false) };
             let say = open.dialogue.ended(ended);
             self.say(None, say);
             if self.settles(now, key, open.dialogue, false, true) {
@@ -147,12 +193,12 @@ impl NegotiatorCore {
             return;
         }
         let (ending, reason) = outcome(&error);
-        self.over(now, key, ending, Some(reason), Some(error.code));
+        self.over(now, key, ending, Some(reason), Manner::from(&error));
     }
 
     /// The other side, or the connection, has ended it.
-    fn over(&mut self, now: Time, key: u64, ending: Ending, reason: Option<String>, code: Option<ErrorCode>) {
-        if self.conclude(now, key, ending, reason, (false, code)) {
+    fn over(&mut self, now: Time, key: u64, ending: Ending, reason: Option<String>, manner: Manner) {
+        if self.conclude(now, key, ending, reason, manner) {
             self.next_task(now);
         }
     }
@@ -164,7 +210,7 @@ impl NegotiatorCore {
         key: u64,
         ending: Ending,
         reason: Option<String>,
-        (by_us, code): (bool, Option<ErrorCode>),
+        manner: Manner,
     ) -> bool {
         let Some(mut open) = self.open.remove(&key) else { return false };
         if let Some(peer) = open.asked.as_ref() {
@@ -181,10 +227,12 @@ impl NegotiatorCore {
             }
         }
         let (objective, reason_text) = (Some(&open.table), reason.as_deref());
-        let say = open.dialogue.ended(Ended { ending, by_us, objective, reason: reason_text, code });
+        let Manner { by_us, code, orderly } = manner;
+        let say = open.dialogue.ended(Ended { ending, by_us, objective, reason: reason_text, code, orderly });
         self.say(Some(key), say);
         self.outputs.push_back(Output::Over { key, ending, objective: Some(open.table), reason });
-        self.settles(now, key, open.dialogue, open.asking.is_some(), open.initiator)
+        let asking = open.asking.is_some() || open.preparing == Preparing::Asked;
+        self.settles(now, key, open.dialogue, asking, open.initiator)
     }
 
     /// Sees to it that nothing is left owing; tells whether the next task is due.
@@ -217,14 +265,14 @@ impl NegotiatorCore {
         let Some(open) = self.open.get_mut(&key) else { return };
         match (result, open.ending.take()) {
             (Ok(()), Some((ending, reason))) => {
-                if self.conclude(now, key, ending, reason, (true, None)) {
+                if self.conclude(now, key, ending, reason, Manner { by_us: true, ..Manner::default() }) {
                     self.next_task(now);
                 }
             }
             // After the peer's own decline or disappearance there was nobody left to tell.
             (Err(error), _) => {
                 let (ending, reason) = outcome(&error);
-                self.over(now, key, ending, Some(reason), Some(error.code));
+                self.over(now, key, ending, Some(reason), Manner::from(&error));
             }
             (Ok(()), None) => {}
         }

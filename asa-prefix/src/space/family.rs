@@ -1,8 +1,9 @@
 //! The free blocks of one family, as numbers.
 
+use super::starts::Starts;
 use super::{Cut, Joined, Overlap, Refused};
 use crate::prefix::{Family, Prefix};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::Bound::Included;
 
 #[derive(Debug, Clone)]
@@ -19,8 +20,8 @@ pub(super) struct FamilySpace {
     aggregates: BTreeMap<u128, Aggregate>,
     /// Lengths of the free blocks, by first address.
     free: BTreeMap<u128, u8>,
-    /// First addresses of the same blocks: one set for each length there is.
-    sizes: Vec<BTreeSet<u128>>,
+    /// First addresses of the same blocks, for each length there is.
+    sizes: Vec<Starts>,
     /// Free addresses, modulo 2^128: all of IPv6 is one more than can be counted, and nothing else wraps.
     measure: u128,
 }
@@ -31,7 +32,7 @@ impl FamilySpace {
             family,
             aggregates: BTreeMap::new(),
             free: BTreeMap::new(),
-            sizes: vec![BTreeSet::new(); usize::from(family.bits()) + 1],
+            sizes: (0..=family.bits()).map(|length| Starts::new(family, length)).collect(),
             measure: 0,
         }
     }
@@ -118,8 +119,8 @@ impl FamilySpace {
     }
 
     pub(super) fn take(&mut self, length: u8) -> Option<Cut> {
-        let fitting = self.sizes.get(..=usize::from(length))?.iter().rposition(|size| !size.is_empty())?;
-        let at = *self.sizes.get(fitting)?.last()?;
+        let fitting = self.sizes.get(..=usize::from(length))?.iter().rposition(|size| size.len() > 0)?;
+        let at = self.sizes.get(fitting)?.last()?;
         let fitting = u8::try_from(fitting).ok()?;
         let highest = self.first(self.last(at, fitting), length);
         Some(self.carve(self.prefix(at, fitting), self.prefix(highest, length)))
@@ -166,14 +167,13 @@ impl FamilySpace {
     pub(super) fn join(&mut self) -> Vec<Joined> {
         let mut joined = Vec::new();
         for length in (1..=self.family.bits()).rev() {
-            let Some(size) = self.sizes.get(usize::from(length)) else { continue };
-            let lower = size.iter().filter(|at| *at & self.size(length) == 0);
-            let pairs: Vec<_> = lower
-                .map(|low| [self.prefix(*low, length), self.prefix(*low ^ self.size(length), length)])
-                .filter(|[low, high]| {
-                    size.contains(&high.number()) && self.aggregate_of(*low) == self.aggregate_of(*high)
-                })
-                .collect();
+            let starts = self.sizes.get(usize::from(length)).map(Starts::to_vec).unwrap_or_default();
+            let pairs = starts.windows(2).filter_map(|pair| {
+                let (low, high) = (self.prefix(*pair.first()?, length), self.prefix(*pair.last()?, length));
+                let buddies = low.parent() == high.parent() && self.aggregate_of(low) == self.aggregate_of(high);
+                buddies.then_some([low, high])
+            });
+            let pairs: Vec<_> = pairs.collect();
             for [low, high] in pairs {
                 self.erase(low.number(), length);
                 self.erase(high.number(), length);
@@ -194,7 +194,7 @@ impl FamilySpace {
     fn erase(&mut self, at: u128, length: u8) {
         self.free.remove(&at);
         if let Some(size) = self.sizes.get_mut(usize::from(length)) {
-            size.remove(&at);
+            size.remove(at);
         }
     }
 
@@ -207,7 +207,7 @@ impl FamilySpace {
     }
 
     pub(super) fn largest(&self) -> Option<u8> {
-        self.sizes.iter().position(|size| !size.is_empty()).and_then(|length| u8::try_from(length).ok())
+        self.sizes.iter().position(|size| size.len() > 0).and_then(|length| u8::try_from(length).ok())
     }
 
     pub(super) fn free_blocks(&self) -> impl Iterator<Item = Prefix> + '_ {
@@ -228,7 +228,7 @@ impl FamilySpace {
     }
 
     pub(super) fn count_free(&self, length: u8) -> usize {
-        self.sizes.get(usize::from(length)).map_or(0, BTreeSet::len)
+        self.sizes.get(usize::from(length)).map_or(0, Starts::len)
     }
 
     pub(super) fn fragments(&self) -> usize {
@@ -239,8 +239,9 @@ impl FamilySpace {
     pub(super) fn free_in_aggregate(&self, aggregate: Prefix) -> Option<(Option<u8>, u128)> {
         let (at, last) = (aggregate.number(), aggregate.last_number());
         let known = self.aggregates.get(&at).filter(|known| known.length == aggregate.length())?;
-        let largest = self.sizes.iter().position(|size| size.range(at..=last).next().is_some());
+        let mut lengths = (aggregate.length()..).zip(self.sizes.iter().skip(usize::from(aggregate.length())));
+        let largest = lengths.find(|(_, size)| size.any(at, last)).map(|(length, _)| length);
         let measure = if known.free == 0 && largest.is_some() { u128::MAX } else { known.free };
-        Some((largest.and_then(|length| u8::try_from(length).ok()), measure))
+        Some((largest, measure))
     }
 }

@@ -9,6 +9,7 @@
 //! one more for each halving or joining, of which there are at most as many as an address has bits.
 
 mod family;
+mod starts;
 
 use crate::prefix::{Family, Prefix, Want};
 use family::FamilySpace;

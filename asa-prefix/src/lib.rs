@@ -1,6 +1,8 @@
 //! Prefix management (RFC 8992): an ASA that obtains, holds and gives away blocks of IPv6 and IPv4 addresses.
 
+pub mod delegator;
 pub mod need;
+pub mod negotiate;
 pub mod plausible;
 pub mod pool;
 pub mod prefix;

@@ -1,0 +1,123 @@
+//! What to do next, and who talks.
+
+use super::asker::Asker;
+use super::giver::Giver;
+use super::read;
+use crate::delegator::{Question, Response, write};
+use crate::plausible::Limits;
+use crate::prefix::Want;
+use crate::wire::params::OBJECTIVE as PARAMS;
+use crate::wire::{Dialect, Form, write_request};
+use asa_framework::roles::negotiator::{Dialogue, Heard, Strategy, StrategyFactory, Task};
+use grasp::{Objective, Value};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Time to look for a peer.
+const DISCOVERY: Duration = Duration::from_secs(1);
+/// Time to read parameters of which no flooded copy is there.
+const READING: Duration = Duration::from_secs(2);
+/// Pause before the delegator is asked again after it has not answered.
+const PAUSE: Duration = Duration::from_secs(1);
+/// Loop count of requests: none is specified, so it is the default of RFC 8990 section 2.6 (PM-W-11).
+const LOOP_COUNT: u8 = 6;
+
+/// How a pool is spoken for.
+#[derive(Debug, Clone)]
+pub struct Speech {
+    /// Under which objective.
+    pub dialect: Dialect,
+    /// In which form this node asks; `None` never asks others.
+    pub asks: Option<Form>,
+    /// Which offers are taken.
+    pub limits: Limits,
+    /// Bits by which a prefix may be longer than what was asked for and still be taken (PM-Q-04).
+    pub flexible: u8,
+    /// Whether dry runs are answered.
+    pub dry_runs: bool,
+}
+
+impl Speech {
+    /// The objective.
+    #[must_use]
+    pub fn objective(&self) -> Objective {
+        Objective::negotiation(self.dialect.objective()).with_loop_count(LOOP_COUNT)
+    }
+}
+
+/// The strategy of a negotiator whose advisor is the [`Delegator`](crate::delegator::Delegator).
+pub struct PrefixStrategy {
+    speech: Arc<Speech>,
+    next: Next,
+    copies: Vec<(Option<String>, Value)>,
+}
+
+enum Next {
+    Ask,
+    Pause,
+    Look,
+    Read,
+    Tell,
+    Negotiate(Want),
+}
+
+impl PrefixStrategy {
+    /// Makes the strategy of each life.
+    pub fn factory(speech: Speech) -> StrategyFactory {
+        let speech = Arc::new(speech);
+        Arc::new(move || Box::new(Self { speech: speech.clone(), next: Next::Ask, copies: Vec::new() }))
+    }
+}
+
+impl Strategy for PrefixStrategy {
+    fn task(&mut self) -> Task {
+        let Some(form) = self.speech.asks else { return Task::Idle };
+        match std::mem::replace(&mut self.next, Next::Ask) {
+            Next::Ask => Task::Ask(write(&Question::Need)),
+            Next::Pause => Task::Pause(PAUSE),
+            Next::Look => Task::Look(Objective::synchronization(PARAMS)),
+            Next::Read => Task::Read { objective: Objective::synchronization(PARAMS), timeout: READING },
+            Next::Tell => Task::Ask(write(&Question::Params(std::mem::take(&mut self.copies)))),
+            Next::Negotiate(want) => match write_request(form, want) {
+                Ok(value) => {
+                    let objective = self.speech.objective().with_value(value);
+                    let dialogue = Box::new(Asker::new(self.speech.clone(), want));
+                    Task::Negotiate { objective, discovery: DISCOVERY, flush: false, dialogue }
+                }
+                // The form that was chosen cannot carry that family: nobody can be asked.
+                Err(_) => Task::Ask(write(&Question::Fruitless)),
+            },
+        }
+    }
+
+    fn heard(&mut self, heard: Heard<'_>) -> Vec<String> {
+        self.next = match heard {
+            Heard::Copies(_, copies) if copies.is_empty() => Next::Read,
+            Heard::Copies(_, copies) => {
+                let valued = copies.iter().filter_map(|(source, objective)| Some((source.clone(), objective.value.clone()?)));
+                self.copies = valued.collect();
+                Next::Tell
+            }
+            Heard::Value(objective) => {
+                self.copies = objective.value.clone().map(|value| (None, value)).into_iter().collect();
+                Next::Tell
+            }
+            Heard::Nothing(..) => Next::Ask,
+        };
+        Vec::new()
+    }
+
+    fn answered(&mut self, answer: Result<Value, String>) -> Vec<String> {
+        self.next = match read(answer) {
+            Ok(Response::Need(want)) => Next::Negotiate(want),
+            Ok(Response::Look) => Next::Look,
+            Ok(Response::Done) => Next::Ask,
+            Ok(Response::Block(_) | Response::Verdict(_)) | Err(_) => Next::Pause,
+        };
+        Vec::new()
+    }
+
+    fn requested(&mut self, _: &Objective) -> Box<dyn Dialogue> {
+        Box::new(Giver::new(self.speech.clone()))
+    }
+}

@@ -15,7 +15,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeSet;
 use std::hint::black_box;
-use std::net::Ipv6Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
 /// Blocks that are out.
@@ -160,6 +160,15 @@ fn space_of_a_block(random: &mut ChaCha8Rng) -> bool {
     let at_random = memory("a million /56s, back at random", LIVE, |space| {
         enter(space);
         shuffled.iter().for_each(|block| drop(space.free(*block).unwrap()));
+    });
+    memory("a million /100s, back in order", LIVE, |space| {
+        enter(space);
+        (0..LIVE as u128).for_each(|number| drop(space.free(site(2 * number, 100)).unwrap()));
+    });
+    memory("a million IPv4 /32s, back in order", LIVE, |space| {
+        space.enter("10.0.0.0/8".parse().unwrap()).unwrap();
+        let address = |number| Ipv4Addr::from(0x0a00_0000 + 2 * number).into();
+        (0..LIVE as u32).for_each(|number| drop(space.free(Prefix::of(address(number), 32).unwrap()).unwrap()));
     });
     println!("memory for each aggregate");
     memory("100 000 /52s, nothing free", 100_000, |space| {

@@ -287,4 +287,14 @@ mod tests {
         assert_eq!((p("::1").halves(), p("::/0").buddy(), p("::/0").measure()), (None, None, u128::MAX));
         assert!(!p("::/0").overlaps(&p("0.0.0.0/0")));
     }
+
+    #[test]
+    fn numbers_out_of_range_are_brought_into_it() {
+        assert_eq!(Prefix::clamped(Family::V4, u128::MAX, 200), p("255.255.255.255/32"));
+        assert_eq!(Prefix::clamped(Family::V4, 0x0a01_0203, 8), p("10.0.0.0/8"));
+        assert_eq!(Prefix::clamped(Family::V6, u128::MAX, 1), p("8000::/1"));
+        assert_eq!((p("::/0").last_number(), p("0.0.0.0/0").last_number()), (u128::MAX, u128::from(u32::MAX)));
+        assert_eq!((p("10.0.0.0/31").last_number(), p("::5/128").last_number()), (0x0a00_0001, 5));
+        assert_eq!(Want { family: Family::V4, length: 200 }.measure(), 1);
+    }
 }

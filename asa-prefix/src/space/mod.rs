@@ -7,6 +7,9 @@
 //!
 //! Every free block stands once by address and once by length, both in ordered trees. A step costs a few searches, and
 //! one more for each halving or joining, of which there are at most as many as an address has bits.
+//!
+//! In memory a free block costs 48 to 61 bytes up to /64 and in IPv4, up to 77 beyond, and an aggregate about 96
+//! (`benches/space.rs`). What is out costs nothing here.
 
 mod family;
 mod starts;

@@ -15,13 +15,22 @@ pub(crate) fn want(text: &str) -> Want {
     p(text).want()
 }
 
-/// A block among the 256 addresses of 10.0.0.0/24 or 2001:db8::/120.
+/// The longest length that [`near`] gives: beyond /64, where addresses are kept in another form, and short of it are both
+/// met.
+pub(crate) const fn longest(family: Family) -> u8 {
+    match family {
+        Family::V4 => 32,
+        Family::V6 => 68,
+    }
+}
+
+/// A block among the 256 of 10.0.0.0/24 or 2001:db8::/60.
 pub(crate) fn near(family: Family, low: u8, short: u8) -> Prefix {
     let address = match family {
         Family::V4 => Ipv4Addr::new(10, 0, 0, low).into(),
-        Family::V6 => Ipv6Addr::from((0x2001_0db8 << 96) | u128::from(low)).into(),
+        Family::V6 => Ipv6Addr::from((0x2001_0db8 << 96) | u128::from(low) << 60).into(),
     };
-    Prefix::of(address, family.bits() - short).unwrap()
+    Prefix::of(address, longest(family) - short).unwrap()
 }
 
 /// A part of `block`, chosen by the last bits and the length of another one.

@@ -6,6 +6,7 @@ pub mod negotiate;
 pub mod plausible;
 pub mod pool;
 pub mod prefix;
+pub mod settle;
 pub mod space;
 pub mod store;
 pub mod wire;

@@ -20,5 +20,6 @@ pub use api::{Asa, Grasp, Negotiated, Session, Status, Step};
 pub use config::{Failure, Interfaces, NodeConfig, OnFailure};
 pub use error::{Error, ErrorCode, StreamEnd};
 pub use protocol::registry::Registration;
+pub use protocol::session::Farewell;
 pub use protocol::{AsaHandle, AsaLocator, Rapid};
 pub use wire::{Locator, Objective, Value};

@@ -692,12 +692,18 @@ fn a_request_that_is_not_prepared_does_not_leave() {
 #[test]
 fn an_orderly_end_is_reported() {
     paused(async {
-        let (_lan, _node, _asa, session, talk) = responder(&with(&neg(NAME), 1)).await;
-        let stepping = actix::spawn(async move { session.negotiate_step(&with(&neg(NAME), 2), DEFAULT).await });
-        sleep(SOON).await;
-        drop(talk);
-        let error = stepping.await.unwrap().unwrap_err();
-        assert_eq!((error.code, error.ending), (ErrorCode::NoPeer, Some(StreamEnd::Orderly)));
+        // Whoever closes without having read everything resets the connection.
+        for (reads, ending) in [(true, StreamEnd::Orderly), (false, StreamEnd::Reset)] {
+            let (_lan, _node, _asa, session, mut talk) = responder(&with(&neg(NAME), 1)).await;
+            let stepping = actix::spawn(async move { session.negotiate_step(&with(&neg(NAME), 2), DEFAULT).await });
+            sleep(SOON).await;
+            if reads {
+                assert!(matches!(talk.next().await, Some(Message::Negotiate { .. })));
+            }
+            drop(talk);
+            let error = stepping.await.unwrap().unwrap_err();
+            assert_eq!((error.code, error.ending), (ErrorCode::NoPeer, Some(ending)));
+        }
         let (_lan, _node, _asa, session, talk) = responder(&with(&neg(NAME), 1)).await;
         drop(talk);
         sleep(SOON).await;

@@ -73,7 +73,7 @@ impl Pair {
         let call = match self.roll(8) {
             0 => {
                 self.sides[who].accepted = objective.value;
-                Call::Accept
+                if self.roll(2) == 0 { Call::Accept } else { Call::AcceptHeard { limit: ms(300), settle: ms(100) } }
             }
             1 => Call::Decline(None),
             2 | 3 if self.sides[who].waits < 5 => {
@@ -90,9 +90,8 @@ impl Pair {
     }
 
     fn drain(&mut self, who: usize) -> Result<(), TestCaseError> {
-        let outputs: Vec<_> = std::iter::from_fn(|| self.sides[who].core.poll()).collect();
         let mut failed = false;
-        for output in outputs {
+        while let Some(output) = self.sides[who].core.poll() {
             match output {
                 Output::Send(raw) => self.send(who, message(&raw))?,
                 Output::Reply(_, Ok(Outcome::Offered(objective))) => {
@@ -102,6 +101,9 @@ impl Pair {
                 Output::Reply(_, Ok(_)) => {}
                 Output::Reply(_, Err(_)) => failed = true,
                 Output::Noted(note) => prop_assert_eq!(note, Note::Overdue),
+                Output::Probe => {
+                    self.sides[who].core.handle(self.now, Input::Probed { reset: self.now.0.as_millis() % 2 == 0 })
+                }
                 Output::Close => prop_assert!(!std::mem::replace(&mut self.sides[who].closed, true), "closed twice"),
             }
         }

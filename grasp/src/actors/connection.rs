@@ -8,7 +8,7 @@ use crate::wire::{DecodeError, Framer, Limits, Message, decode};
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf, split};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 /// Bytes taken from the connection at once.
 const CHUNK: usize = 1024;
@@ -103,6 +103,8 @@ pub(crate) struct Outgoing(mpsc::Sender<Word>);
 /// What an [`Outgoing`] sends to its writer.
 pub(crate) enum Word {
     Message(Vec<u8>),
+    /// Tell whether the connection has been reset.
+    Probe(oneshot::Sender<bool>),
     /// Nothing comes after this.
     Last(Vec<u8>),
 }
@@ -117,6 +119,13 @@ impl Outgoing {
     /// Sends one message; tells whether there was room. A writer that has failed reports that by itself.
     pub(crate) fn send(&self, bytes: Vec<u8>) -> bool {
         self.0.is_closed() || self.0.capacity() > 1 && self.0.try_send(Word::Message(bytes)).is_ok()
+    }
+
+    /// Tells whether the connection has been reset; whoever writes no more, because that has failed, does not answer.
+    pub(crate) fn probe(&self) -> oneshot::Receiver<bool> {
+        let (answer, reset) = oneshot::channel();
+        let _ = self.0.try_send(Word::Probe(answer));
+        reset
     }
 
     /// Sends this as the last message of all. Never waits, never fails.
@@ -134,6 +143,11 @@ pub(crate) async fn write_all(
     while let Some(word) = words.recv().await {
         let bytes = match word {
             Word::Message(bytes) => bytes,
+            Word::Probe(answer) => {
+                // Writing nothing sends nothing, and fails on a connection that has been reset.
+                let _ = answer.send(sink.write(&[]).await.is_err());
+                continue;
+            }
             Word::Last(bytes) => {
                 tokio::time::sleep(gap).await;
                 bytes

@@ -253,6 +253,12 @@ impl Pumped for Session {
                 tracing::debug!(?note, session_id = session, "irregular message in a session");
                 self.around.tally.count("session_notes", format!("{note:?}"));
             }
+            Output::Probe => {
+                let Some(answer) = self.outgoing.as_ref().map(Outgoing::probe) else { return };
+                ctx.spawn(answer.into_actor(self).map(|reset, actor, ctx| {
+                    actor.feed(Input::Probed { reset: reset.unwrap_or(true) }, ctx);
+                }));
+            }
             Output::Close => {
                 self.outgoing = None;
                 if let Some(reading) = self.reading.take() {

@@ -3,7 +3,7 @@
 use super::{Asa, Negotiated};
 use crate::actors::session::{Abandon, Ask, Held, Session as SessionActor};
 use crate::error::{Error, ErrorCode};
-use crate::protocol::session::{Call, Outcome};
+use crate::protocol::session::{Call, Farewell, Outcome};
 use crate::wire::{Objective, SessionId, Value};
 use actix::prelude::*;
 use std::net::SocketAddr;
@@ -11,7 +11,12 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-/// An open negotiation (RFC 8991 §2.3.2.8). Dropping it declines, if it is not over.
+/// How long after the peer's close a reset of the connection is waited for.
+const SETTLE: Duration = Duration::from_millis(100);
+
+/// An open negotiation (RFC 8991 §2.3.2.8). Dropping it declines, if it is not over. When the peer has accepted, the
+/// connection stays until this is dropped, for 5 s at most: the peer takes the close as the receipt, so what must be durable
+/// by then can be written before.
 pub struct Session {
     pub(super) actor: Held,
     pub(super) session_id: SessionId,
@@ -56,7 +61,7 @@ impl Session {
 
     pub(super) async fn ask(&self, call: Call) -> Result<Outcome, Error> {
         let (reply, outcome) = oneshot::channel();
-        let waits = matches!(call, Call::Request { .. } | Call::Step { .. });
+        let waits = matches!(call, Call::Request { .. } | Call::Step { .. } | Call::AcceptHeard { .. });
         // A caller that goes away while it waits for the peer gives the session up.
         let guard = AbandonGuard { actor: &self.actor.0, armed: waits };
         self.actor.0.send(Ask { call, reply }).await.map_err(|_| Error::from(ErrorCode::NoSession))?;
@@ -75,7 +80,7 @@ impl Session {
         match outcome {
             Outcome::Accepted(objective) => Ok(Negotiated::Accepted(objective)),
             Outcome::Offered(objective) => Ok(Negotiated::Offered(self, objective)),
-            Outcome::Synchronized(_) | Outcome::Sent => Err(ErrorCode::NoValidStep.into()),
+            Outcome::Synchronized(_) | Outcome::Sent | Outcome::Parted(_) => Err(ErrorCode::NoValidStep.into()),
         }
     }
 
@@ -90,7 +95,7 @@ impl Session {
         match self.ask(Call::Step { objective: objective.clone(), timeout }).await? {
             Outcome::Accepted(objective) => Ok(Step::Accepted(objective)),
             Outcome::Offered(objective) => Ok(Step::Offered(objective)),
-            Outcome::Synchronized(_) | Outcome::Sent => Err(ErrorCode::NoValidStep.into()),
+            Outcome::Synchronized(_) | Outcome::Sent | Outcome::Parted(_) => Err(ErrorCode::NoValidStep.into()),
         }
     }
 
@@ -111,6 +116,26 @@ impl Session {
     pub async fn end_negotiate(&self, accept: bool, reason: Option<&str>) -> Result<(), Error> {
         let call = if accept { Call::Accept } else { Call::Decline(reason.map(str::to_owned)) };
         self.ask(call).await.map(drop)
+    }
+
+    /// Accepts the peer's last proposal, and listens what becomes of that (an extension): the connection stays open until the
+    /// peer has closed it, `limit` has passed without that (zero is the default time limit), or it is reset. A reset is
+    /// waited for during `settle` after the peer's close (zero is 100 ms; more than the round-trip time is needed), since
+    /// that is how a connection answers that was closed before the acceptance arrived.
+    ///
+    /// # Errors
+    ///
+    /// `#20` if the peer had closed before the acceptance left, which is then not sent ([`Error::ending`] tells how);
+    /// `#01` if the peer's decline crossed it; `#19`, `#24`, `#28`; `#03` not this side's turn.
+    pub async fn accept_heard(&self, limit: Duration, settle: Duration) -> Result<Farewell, Error> {
+        let limit = self.asa.timeout(limit);
+        let settle = if settle.is_zero() { SETTLE } else { settle };
+        match self.ask(Call::AcceptHeard { limit, settle }).await? {
+            Outcome::Parted(farewell) => Ok(farewell),
+            Outcome::Accepted(_) | Outcome::Offered(_) | Outcome::Synchronized(_) | Outcome::Sent => {
+                Err(ErrorCode::NoValidStep.into())
+            }
+        }
     }
 
     /// Tells the peer that its last message was not understood, and stops the session (RFC 8991 §2.3.7).

@@ -68,7 +68,9 @@ impl Asa {
         };
         match result?.1 {
             Outcome::Synchronized(objective) => Ok(objective),
-            Outcome::Offered(_) | Outcome::Accepted(_) | Outcome::Sent => Err(ErrorCode::NoValidSynch.into()),
+            Outcome::Offered(_) | Outcome::Accepted(_) | Outcome::Sent | Outcome::Parted(_) => {
+                Err(ErrorCode::NoValidSynch.into())
+            }
         }
     }
 

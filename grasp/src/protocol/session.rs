@@ -28,6 +28,13 @@ pub enum Call {
     Wait(Duration),
     /// Accept the peer's last proposal.
     Accept,
+    /// Accept the peer's last proposal, and wait for what the connection tells then.
+    AcceptHeard {
+        /// How long the peer may take to close.
+        limit: Duration,
+        /// How long after that a reset may still come.
+        settle: Duration,
+    },
     /// Decline.
     Decline(Option<String>),
     /// Report that the peer's last message was not understood, and stop.
@@ -57,6 +64,11 @@ pub enum Input {
     },
     /// A message could not be written.
     SendFailed(String),
+    /// What [`Output::Probe`] has found.
+    Probed {
+        /// The connection has been reset.
+        reset: bool,
+    },
     /// Nobody holds the session any more.
     Abandoned,
 }
@@ -73,6 +85,20 @@ pub enum Outcome {
     Synchronized(Objective),
     /// The message is on its way.
     Sent,
+    /// What became of an acceptance.
+    Parted(Farewell),
+}
+
+/// What the connection told after an acceptance of this side (an extension).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Farewell {
+    /// The peer closed, and the connection was not reset afterwards: it has taken the acceptance.
+    Clean,
+    /// The connection was reset, alone or after its end: the acceptance came too late.
+    Reset,
+    /// The peer did nothing within the time limit: nobody knows.
+    Silent,
 }
 
 /// What a session wants done.
@@ -85,6 +111,8 @@ pub enum Output {
     Reply(u64, Result<Outcome, Error>),
     /// Something happened that an operator may want to know.
     Noted(Note),
+    /// Find out whether the connection has been reset; answered with [`Input::Probed`].
+    Probe,
     /// Close the connection after what was sent, and end.
     Close,
 }

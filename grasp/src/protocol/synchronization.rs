@@ -158,6 +158,7 @@ impl Machine for Synchronization {
             Input::Disconnected { mid_message: false, .. } => {
                 self.fail(ErrorCode::NoListener, "the peer closed the connection without an answer");
             }
+            Input::Probed { .. } => {}
             Input::Abandoned => {
                 self.pending = None;
                 self.end(Err(ErrorCode::NoSession.into()));

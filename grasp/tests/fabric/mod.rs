@@ -216,6 +216,16 @@ impl Talk {
         self.stream.write_all(bytes).await.unwrap();
     }
 
+    /// Ends this side's direction; the other one stays open.
+    pub(crate) async fn shut(&mut self) {
+        self.stream.shutdown().await.unwrap();
+    }
+
+    /// Takes one byte, and leaves what comes after it unread.
+    pub(crate) async fn byte(&mut self) {
+        self.stream.read_exact(&mut [0]).await.unwrap();
+    }
+
     /// The next message; `None` when the peer has closed. Waits for an hour at most.
     pub(crate) async fn next(&mut self) -> Option<Message> {
         timeout(s(3_600), self.read()).await.expect("a message or the end")

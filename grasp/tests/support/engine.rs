@@ -140,6 +140,7 @@ impl Source<'_> {
             0 => Call::Request { objective: self.proposal(), timeout: self.millis() },
             1 => Call::Step { objective: self.proposal(), timeout: self.millis() },
             2 => Call::Wait(self.millis()),
+            3 if self.flag() => Call::AcceptHeard { limit: self.millis(), settle: self.millis() },
             3 => Call::Accept,
             4 => Call::Decline(self.flag().then(|| self.name())),
             _ => Call::Invalid(self.value()),
@@ -151,6 +152,7 @@ impl Source<'_> {
             0 => session::Input::Connected,
             1 => session::Input::ConnectFailed(String::new()),
             2 => session::Input::Disconnected { mid_message: self.flag(), reset: self.flag() },
+            3 if self.flag() => session::Input::Probed { reset: self.flag() },
             3 => session::Input::SendFailed(String::new()),
             4 => session::Input::Abandoned,
             5 => match decode(&self.raw(), &Limits::default()) {

@@ -1,4 +1,7 @@
 //! A connection of the fabric: two directions, each a queue of chunks with their time of arrival.
+//!
+//! It ends as the kernel's connections do: an end that is closed lets the other one read everything and then the end; data
+//! that it has not read, or that arrives later, is answered with a reset.
 
 use std::collections::VecDeque;
 use std::io;
@@ -19,9 +22,28 @@ struct Direction {
     chunks: VecDeque<(Instant, Vec<u8>)>,
     queued: usize,
     closed: Option<Instant>,
+    /// When the reader of this direction hears that the connection is reset.
+    reset: Option<Instant>,
     reader_gone: bool,
     reader: Option<Waker>,
     writer: Option<Waker>,
+}
+
+impl Direction {
+    fn wake(&mut self) {
+        for waker in [self.reader.take(), self.writer.take()].into_iter().flatten() {
+            waker.wake();
+        }
+    }
+
+    fn reset(&mut self, due: Instant) {
+        self.reset = Some(self.reset.map_or(due, |known| known.min(due)));
+        self.wake();
+    }
+
+    fn is_reset(&self) -> bool {
+        self.reset.is_some_and(|due| due <= Instant::now())
+    }
 }
 
 #[derive(Clone, Default)]
@@ -63,8 +85,25 @@ impl Pipe {
         let mut outgoing = self.outgoing.lock();
         let due = Instant::now() + self.latency;
         outgoing.closed.get_or_insert(due);
-        if let Some(waker) = outgoing.reader.take() {
-            waker.wake();
+        outgoing.wake();
+    }
+
+    /// Closes both directions, as the kernel does it for who lets go of a socket.
+    fn close(&self) {
+        let now = Instant::now();
+        let (unread, late) = {
+            let mut incoming = self.incoming.lock();
+            incoming.reader_gone = true;
+            incoming.wake();
+            let dues = || incoming.chunks.iter().map(|(due, _)| *due);
+            (dues().any(|due| due <= now), dues().find(|due| *due > now))
+        };
+        if !unread {
+            self.close_outgoing();
+        }
+        let reset = if unread { Some(now) } else { late };
+        if let Some(sent) = reset.filter(|_| !(self.is_cut)()) {
+            self.outgoing.lock().reset(sent + self.latency);
         }
     }
 }
@@ -75,9 +114,10 @@ impl AsyncRead for Pipe {
             let due = {
                 let mut incoming = self.incoming.lock();
                 let now = Instant::now();
-                let closed = incoming.closed;
-                match (incoming.chunks.front_mut(), closed) {
-                    (Some((due, chunk)), _) if *due <= now => {
+                let (closed, reset) = (incoming.closed, incoming.reset);
+                let ready = |due: Option<Instant>| due.is_some_and(|due| due <= now);
+                match incoming.chunks.front_mut() {
+                    Some((due, chunk)) if *due <= now => {
                         let taken = chunk.len().min(buf.remaining());
                         buf.put_slice(&chunk[..taken]);
                         chunk.drain(..taken);
@@ -90,15 +130,20 @@ impl AsyncRead for Pipe {
                         }
                         return Poll::Ready(Ok(()));
                     }
-                    (Some((due, _)), _) => *due,
-                    (None, Some(due)) if due <= now => return Poll::Ready(Ok(())),
-                    (None, Some(due)) => due,
-                    (None, None) => {
-                        incoming.reader = Some(cx.waker().clone());
-                        return Poll::Pending;
-                    }
+                    _ if ready(reset) => return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
+                    Some((due, _)) => reset.map_or(*due, |reset| reset.min(*due)),
+                    None if ready(closed) => return Poll::Ready(Ok(())),
+                    None => match closed.into_iter().chain(reset).min() {
+                        Some(due) => due,
+                        None => {
+                            incoming.reader = Some(cx.waker().clone());
+                            return Poll::Pending;
+                        }
+                    },
                 }
             };
+            // What comes meanwhile may be due earlier.
+            self.incoming.lock().reader = Some(cx.waker().clone());
             let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(due)));
             if timer.deadline() != due {
                 timer.as_mut().reset(due);
@@ -112,12 +157,18 @@ impl AsyncRead for Pipe {
 
 impl AsyncWrite for Pipe {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        if (self.is_cut)() {
+        if self.incoming.lock().is_reset() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+        }
+        if bytes.is_empty() || (self.is_cut)() {
             return Poll::Ready(Ok(bytes.len()));
         }
         let mut outgoing = self.outgoing.lock();
         if outgoing.reader_gone {
-            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+            drop(outgoing);
+            // It travels there, and the reset back.
+            self.incoming.lock().reset(Instant::now() + self.latency * 2);
+            return Poll::Ready(Ok(bytes.len()));
         }
         if outgoing.queued >= WINDOW {
             outgoing.writer = Some(cx.waker().clone());
@@ -144,11 +195,6 @@ impl AsyncWrite for Pipe {
 
 impl Drop for Pipe {
     fn drop(&mut self) {
-        self.close_outgoing();
-        let mut incoming = self.incoming.lock();
-        incoming.reader_gone = true;
-        if let Some(waker) = incoming.writer.take() {
-            waker.wake();
-        }
+        self.close();
     }
 }

@@ -13,8 +13,9 @@ impl Negotiation {
         let refusal = match (&call, self.turn) {
             (_, Turn::Over) => Some(self.failure.take().unwrap_or(ErrorCode::NoSession.into())),
             (Call::Request { .. }, Turn::Connecting) if self.pending.is_none() => None,
-            (Call::Step { .. } | Call::Wait(_) | Call::Accept, Turn::Ours) => None,
+            (Call::Step { .. } | Call::Wait(_) | Call::Accept | Call::AcceptHeard { .. }, Turn::Ours) => None,
             (Call::Decline(_) | Call::Invalid(_), Turn::Ours | Turn::Theirs) => None,
+            (_, Turn::Parting) => Some(Error::new(ErrorCode::Unspecified, "this side has accepted already")),
             (_, Turn::Connecting) => Some(Error::new(ErrorCode::Unspecified, "the request is not answered yet")),
             _ => Some(Error::new(ErrorCode::Unspecified, "it is the peer's turn")),
         };
@@ -49,6 +50,7 @@ impl Negotiation {
                 self.outputs.push_back(Output::Reply(id, Ok(Outcome::Sent)));
             }
             Call::Accept => self.say_last(now, id, &Message::End { session_id, option: EndOption::Accept }),
+            Call::AcceptHeard { limit, settle } => self.part_heard(now, id, limit, settle),
             Call::Decline(reason) => {
                 let option = EndOption::Decline(reason.filter(|text| !text.is_empty()));
                 self.say_last(now, id, &Message::End { session_id, option });
@@ -114,7 +116,7 @@ impl Negotiation {
         }
     }
 
-    fn too_long(&self, bytes: &[u8]) -> Option<Error> {
+    pub(super) fn too_long(&self, bytes: &[u8]) -> Option<Error> {
         let limit = self.config.message_size;
         (bytes.len() > limit).then(|| {
             Error::new(ErrorCode::Unspecified, format!("the message has {} bytes; {limit} are allowed", bytes.len()))

@@ -1,5 +1,6 @@
 //! What the peer and the connection do.
 
+use super::parting::ACCEPTED_HOLD;
 use super::{Negotiation, Turn};
 use crate::error::{Error, ErrorCode, StreamEnd};
 use crate::protocol::session::{Note, Outcome, Output};
@@ -16,6 +17,9 @@ impl Negotiation {
             self.note(Note::OtherSession);
             return;
         }
+        if self.turn == Turn::Parting {
+            return self.received_parting(message);
+        }
         match message {
             Message::Negotiate { objective, .. } if self.is_answerable() => self.offered(now, objective),
             Message::Negotiate { .. } => {
@@ -29,7 +33,11 @@ impl Negotiation {
                 self.end(Err(Error::new(ErrorCode::Declined, reason.unwrap_or_default())));
             }
             Message::End { option: EndOption::Accept, .. } => match self.proposed.clone() {
-                Some(agreed) if self.is_answerable() => self.end(Ok(Outcome::Accepted(agreed))),
+                Some(agreed) if self.is_answerable() => {
+                    // The peer takes an orderly close as the receipt, so there is time to make it true (PM-S-06).
+                    self.hold = Some(now + ACCEPTED_HOLD);
+                    self.end(Ok(Outcome::Accepted(agreed)));
+                }
                 _ => self.end(Err(Error::new(ErrorCode::InvalidEnd, "the peer accepted its own proposal"))),
             },
             Message::Wait { waiting_time, .. } if self.is_answerable() => self.waits(now, waiting_time),
@@ -113,7 +121,8 @@ impl Negotiation {
                 self.last_sent = None;
             }
             // What cannot be told to belong to this session does not end it.
-            match error.message_type.filter(|_| error.session_id.is_some()) {
+            let named = error.session_id.is_some() && self.turn != Turn::Parting;
+            match error.message_type.filter(|_| named) {
                 Some(5) => {
                     self.invalid(now, &detail);
                     self.end(Err(Error::new(ErrorCode::InvalidNegotiate, detail)));
@@ -130,33 +139,41 @@ impl Negotiation {
         }
     }
 
-    pub(super) fn disconnected(&mut self, mid_message: bool, reset: bool) {
+    pub(super) fn disconnected(&mut self, now: Time, mid_message: bool, reset: bool) {
+        let ending = match (reset, mid_message || self.garbled) {
+            (true, _) => StreamEnd::Reset,
+            (false, true) => StreamEnd::Unclear,
+            (false, false) => StreamEnd::Orderly,
+        };
+        if self.turn == Turn::Parting {
+            return self.disconnected_parting(now, ending);
+        }
         self.connected = false;
+        self.hold = None;
         self.delayed.clear();
         let error = match self.turn {
-            Turn::Over => return self.finish(),
+            Turn::Parting | Turn::Over => return self.finish(),
             Turn::Ours => Error::new(ErrorCode::NoSocket, "the peer has closed the connection"),
             _ if mid_message => Error::new(ErrorCode::CborFail, "the connection ended inside a message"),
             Turn::Connecting | Turn::Theirs => {
                 Error::new(ErrorCode::NoPeer, "the peer closed the connection without an answer")
             }
         };
-        let ending = match (reset, mid_message || self.garbled) {
-            (true, _) => StreamEnd::Reset,
-            (false, true) => StreamEnd::Unclear,
-            (false, false) => StreamEnd::Orderly,
-        };
         self.end(Err(error.with_ending(ending)));
     }
 
     pub(super) fn send_failed(&mut self, detail: String) {
+        if self.turn == Turn::Parting {
+            return self.send_failed_parting();
+        }
         self.connected = false;
+        self.hold = None;
         self.delayed.clear();
         let code = match self.turn {
             Turn::Theirs if self.answered => ErrorCode::SocketNegotiationStep,
             Turn::Connecting | Turn::Theirs => ErrorCode::SocketNegotiationRequest,
             Turn::Ours => ErrorCode::SocketWait,
-            Turn::Over => ErrorCode::SocketEnd,
+            Turn::Parting | Turn::Over => ErrorCode::SocketEnd,
         };
         self.end(Err(Error::new(code, detail)));
     }

@@ -2,12 +2,14 @@
 
 mod call;
 mod heard;
+mod parting;
 
 use super::session::{Input, Note, Outcome, Output, Phase, SessionConfig, Standing};
 use super::{Machine, Time};
 use crate::constants::INVALID_EXCERPT;
 use crate::error::{Error, ErrorCode};
 use crate::wire::{EndOption, Message, Objective, Value};
+use parting::Parting;
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -23,6 +25,8 @@ enum Turn {
     Ours,
     /// The peer's answer is awaited.
     Theirs,
+    /// This side has accepted, and waits for the peer's close.
+    Parting,
     /// Over; what was queued may still have to leave.
     Over,
 }
@@ -47,6 +51,9 @@ pub struct Negotiation {
     /// When the session as a whole has taken too long.
     limit: Option<Time>,
     extended: Duration,
+    parting: Option<Parting>,
+    /// Until when the connection stays after the peer's acceptance, unless its holder lets go of it before.
+    hold: Option<Time>,
     pending: Option<u64>,
     failure: Option<Error>,
     connected: bool,
@@ -91,6 +98,8 @@ impl Negotiation {
             farewell,
             limit: None,
             extended: Duration::ZERO,
+            parting: None,
+            hold: None,
             pending: None,
             failure: None,
             connected,
@@ -119,10 +128,10 @@ impl Negotiation {
             Turn::Ours => Phase::OurTurn,
             Turn::Theirs if self.asked_to_wait => Phase::Waiting,
             Turn::Theirs => Phase::TheirTurn,
-            Turn::Over => Phase::Over,
+            Turn::Parting | Turn::Over => Phase::Over,
         };
         let limit = self.limit.filter(|_| self.turn != Turn::Over);
-        let until = [self.deadline, limit].into_iter().flatten().min();
+        let until = [self.deadline, limit, self.parting_due(), self.hold].into_iter().flatten().min();
         Standing { phase, loop_count: Some(self.loop_count), until }
     }
 
@@ -134,7 +143,7 @@ impl Negotiation {
             _ if !self.connected => None,
             Turn::Connecting => None,
             Turn::Ours | Turn::Theirs => Some(&self.farewell),
-            Turn::Over => self.delayed.back().map(Vec::as_slice),
+            Turn::Parting | Turn::Over => self.delayed.back().map(Vec::as_slice),
         }
     }
 
@@ -154,7 +163,7 @@ impl Negotiation {
         if !self.connected {
             self.delayed.clear();
         }
-        if self.delayed.is_empty() && !self.closing {
+        if self.delayed.is_empty() && self.hold.is_none() && !self.closing {
             self.closing = true;
             self.outputs.push_back(Output::Close);
         }
@@ -196,6 +205,7 @@ impl Negotiation {
             if let Some(bytes) = self.delayed.pop_front() {
                 self.outputs.push_back(Output::Send(bytes));
                 self.last_sent = Some(now);
+                self.acceptance_left(now);
             }
         }
         if self.turn == Turn::Over {
@@ -227,9 +237,11 @@ impl Machine for Negotiation {
             }
             Input::Received(message) => self.received(now, message),
             Input::Undecodable(error) => self.undecodable(now, &error),
-            Input::Disconnected { mid_message, reset } => self.disconnected(mid_message, reset),
+            Input::Disconnected { mid_message, reset } => self.disconnected(now, mid_message, reset),
             Input::SendFailed(detail) => self.send_failed(detail),
+            Input::Probed { reset } => self.probed(reset),
             Input::Abandoned => {
+                self.hold = None;
                 self.part(now, "abandoned");
                 self.pending = None;
                 self.finish();
@@ -243,10 +255,16 @@ impl Machine for Negotiation {
             self.own_wait = None;
             self.note(Note::Overdue);
         }
+        if self.hold.take_if(|due| *due <= now).is_some() {
+            self.finish();
+        }
+        if self.turn == Turn::Parting {
+            return self.wake_parting(now);
+        }
         if self.deadline.is_some_and(|due| due <= now) {
             let (code, detail) = match self.turn {
                 Turn::Connecting => (ErrorCode::SocketNegotiationRequest, "no connection within the time limit"),
-                Turn::Ours | Turn::Theirs | Turn::Over => (ErrorCode::NoNegotiationReply, ""),
+                Turn::Ours | Turn::Theirs | Turn::Parting | Turn::Over => (ErrorCode::NoNegotiationReply, ""),
             };
             self.delayed.clear();
             self.end(Err(Error::new(code, detail)));
@@ -262,7 +280,8 @@ impl Machine for Negotiation {
     }
 
     fn deadline(&self) -> Option<Time> {
-        let limit = self.limit.filter(|_| self.turn != Turn::Over);
-        [self.deadline, self.own_wait, self.due(), limit].into_iter().flatten().min()
+        let probing = self.parting.is_some_and(|parting| parting.is_ending());
+        let limit = self.limit.filter(|_| self.turn != Turn::Over && !probing);
+        [self.deadline, self.own_wait, self.due(), limit, self.parting_due(), self.hold].into_iter().flatten().min()
     }
 }

@@ -24,7 +24,7 @@ pub const IPV4_LEAST_BITS: u8 = 4;
 #[must_use]
 pub fn wanted_length(family: Family, delegated: u8, shortfall: u128) -> u8 {
     let bits = match (family, shortfall) {
-        (Family::V4, 0..=8) => IPV4_LEAST_BITS.into(),
+        (Family::V4, missing) if missing <= IPV4_NEED.into() => IPV4_LEAST_BITS.into(),
         (Family::V6, 0) => 1,
         (Family::V4 | Family::V6, missing) => missing.ilog2() + 2,
     };
@@ -66,12 +66,14 @@ pub fn explain(want: Want, reason: &Reason) -> String {
             format!("{want}: length of role {role:?} in the parameters flooded by {source}")
         }
         Reason::Need { delegated, need, held } => {
-            let (shortfall, asked) = (need.saturating_sub(*held), want.measure());
-            let block = Want::new(want.family, *delegated).map_or(1, Want::measure);
+            let shortfall = need.saturating_sub(*held);
+            let holds = match delegated.checked_sub(want.length) {
+                None => "none".to_owned(),
+                Some(bits) => 1_u128.checked_shl(bits.into()).map_or_else(|| format!("2^{bits}"), |n| n.to_string()),
+            };
             format!(
-                "{want}: of {need} blocks of /{delegated} needed {held} are there, {shortfall} are missing; a /{} holds {}",
-                want.length,
-                asked / block
+                "{want}: of {need} blocks of /{delegated} needed {held} are there, {shortfall} are missing; a /{} holds {holds}",
+                want.length
             )
         }
     }

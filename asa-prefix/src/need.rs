@@ -12,19 +12,19 @@ pub const IPV6_NEED: u32 = 32;
 pub const NEED_STEP: u32 = 1;
 /// IPv4 blocks that a node wants to have at hand: below this number it asks.
 pub const IPV4_NEED: u32 = 8;
-/// Bits by which an IPv4 prefix that is asked for is at least shorter than the delegated length: sixteen blocks, such as a /20
-/// where /24s are delegated.
+/// Bits by which an IPv4 prefix that is asked for is at least shorter than the delegated length: sixteen blocks, such as
+/// a /20 where /24s are delegated.
 pub const IPV4_LEAST_BITS: u8 = 4;
 
 /// The prefix length to ask for when `shortfall` blocks of the length `delegated` are missing.
 ///
-/// The prefix has more than twice and at most four times the blocks that are missing. With no shortfall it has two blocks.
-/// An IPv4 shortfall up to [`IPV4_NEED`] is one size: sixteen blocks. The result is 1 at least, and at most the longest
-/// length of the family.
+/// The prefix has more than twice and at most four times the blocks that are missing. With no shortfall it has two
+/// blocks. Up to a shortfall of [`IPV4_NEED`], an IPv4 prefix always has sixteen. The result is 1 at least, and at most
+/// the longest length of the family.
 #[must_use]
 pub fn wanted_length(family: Family, delegated: u8, shortfall: u128) -> u8 {
     let bits = match (family, shortfall) {
-        (Family::V4, 0..=8) => IPV4_LEAST_BITS.into(),
+        (Family::V4, missing) if missing <= IPV4_NEED.into() => IPV4_LEAST_BITS.into(),
         (Family::V6, 0) => 1,
         (Family::V4 | Family::V6, missing) => missing.ilog2() + 2,
     };
@@ -66,12 +66,15 @@ pub fn explain(want: Want, reason: &Reason) -> String {
             format!("{want}: length of role {role:?} in the parameters flooded by {source}")
         }
         Reason::Need { delegated, need, held } => {
-            let (shortfall, asked) = (need.saturating_sub(*held), want.measure());
-            let block = Want::new(want.family, *delegated).map_or(1, Want::measure);
+            let shortfall = need.saturating_sub(*held);
+            let holds = match delegated.checked_sub(want.length) {
+                None => "none".to_owned(),
+                Some(bits) => 1_u128.checked_shl(bits.into()).map_or_else(|| format!("2^{bits}"), |n| n.to_string()),
+            };
+            let Want { length, .. } = want;
             format!(
-                "{want}: of {need} blocks of /{delegated} needed {held} are there, {shortfall} are missing; a /{} holds {}",
-                want.length,
-                asked / block
+                "{want}: of {need} blocks of /{delegated} needed {held} are there, {shortfall} are missing; \
+                 a /{length} holds {holds}"
             )
         }
     }

@@ -169,9 +169,9 @@ impl Limits {
 
 /// Says whether an offer is an answer to what was asked (RFC 8992 section 4.1).
 ///
-/// A prefix of the length asked for or a shorter one always is. A longer one is if it still covers the present need: if it is
-/// no longer than `flexible`, the longest length that does; `None` accepts nothing longer than asked. Another family never
-/// is.
+/// A prefix of the length asked for or a shorter one always is. A longer one is if it still covers the present need: if
+/// it is no longer than `flexible`, the longest length that does; `None` accepts nothing longer than asked. Another
+/// family never is.
 ///
 /// # Errors
 ///

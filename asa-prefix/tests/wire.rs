@@ -1,11 +1,12 @@
 //! Requests and offers on the wire: the table of `asa_prefix::wire`, byte by byte.
 
+mod hostile;
+
 use asa_prefix::prefix::{Family, Prefix, Want};
 use asa_prefix::wire::{Dialect, Form, Found, Shape, WireError, read_offer, read_request, write_offer, write_request};
 use ciborium::Value as Item;
 use grasp::Value;
 use grasp::wire::{Limits, Message, decode};
-use proptest::prelude::*;
 
 fn p(text: &str) -> Prefix {
     text.parse().unwrap()
@@ -196,7 +197,6 @@ fn lengths_and_bytes_out_of_range_are_refused_with_a_reason() {
             WireError::Bytes { family: v4, found: Found::Bytes(16) },
         ),
         (array([6.into(), 57.into(), "x".into()]), WireError::Bytes { family: v6, found: Found::Text }),
-        (array([6.into(), 31.into(), bytes("2001:db8::/32")]), WireError::NoPrefix),
         (array([4.into(), 20.into(), bytes("10.0.8.0/21")]), stray(v4, 20)),
         (array([56.into(), bytes("2001:db8:0:80::/57")]), stray(v6, 56)),
         (array([]), WireError::NoPrefixValue(Found::Array(0))),
@@ -212,11 +212,6 @@ fn lengths_and_bytes_out_of_range_are_refused_with_a_reason() {
         (tag(24, 57.into()), WireError::NoPrefixValue(Found::Tag(24))),
     ] {
         let value = item(items);
-        if error == WireError::NoPrefix {
-            // 2001:db8::/32 does lie on a boundary of 31 bits, so it is the control of this table.
-            assert_eq!(read_offer(PrefixManager, &value).unwrap().prefix, p("2001:db8::/31"));
-            continue;
-        }
         assert_eq!(read_request(PrefixManager, &value).unwrap_err(), error, "{value:?}");
         assert_eq!(read_offer(PrefixManager, &value).unwrap_err(), error, "{value:?}");
     }
@@ -285,7 +280,7 @@ fn unusual_encodings_are_read_or_refused_by_what_they_mean() {
         assert!(matches!(read_request(PrefixManager, &hex(&text)), Err(WireError::Length { .. })), "{text}");
     }
     // An array of two thousand items, and one that holds itself to the depth that is allowed.
-    let wide = array((0..2000).map(|_| 6.into()));
+    let wide = array([6.into(), 57.into()].into_iter().chain((0..2000).map(|_| Item::Null)));
     assert!(read_request(PrefixManager, &item(wide)).unwrap().surplus);
     let deep = hex(&format!("{}06", "81".repeat(15)));
     assert!(read_request(PrefixManager, &deep).is_err());
@@ -384,104 +379,6 @@ fn every_length_survives_the_round_trip() {
                 let offered = read_offer(dialect, &offer).unwrap();
                 let shape = if form.shape == Shape::F3 { Shape::F2 } else { form.shape };
                 assert_eq!((offered.prefix, offered.form), (prefix, Form { shape, ..form }));
-            }
-        }
-    }
-}
-
-fn cbor() -> impl Strategy<Value = Item> {
-    let leaf = prop_oneof![
-        (-3..200_i64).prop_map(Item::from),
-        any::<u64>().prop_map(Item::from),
-        any::<bool>().prop_map(Item::from),
-        Just(Item::Null),
-        any::<f64>().prop_map(Item::from),
-        "\\PC{0,8}".prop_map(Item::from),
-        prop::collection::vec(any::<u8>(), 0..20).prop_map(Item::Bytes),
-        (0..20_usize).prop_map(|len| Item::Bytes(vec![0; len])),
-    ];
-    leaf.prop_recursive(4, 24, 6, |inner| {
-        prop_oneof![
-            prop::collection::vec(inner.clone(), 0..6).prop_map(Item::Array),
-            prop::collection::vec((inner.clone(), inner.clone()), 0..3).prop_map(Item::Map),
-            (prop_oneof![Just(24), Just(52), Just(54), any::<u64>()], inner).prop_map(|(n, item)| tag(n, item)),
-        ]
-    })
-}
-
-/// A reason goes into a decline and a log line as it is.
-fn presentable(error: &WireError) -> bool {
-    let text = error.to_string();
-    text.is_ascii() && text.len() <= 120 && !text.chars().any(char::is_control)
-}
-
-/// What was read is what was meant: written again, it is read alike.
-fn consistent(dialect: Dialect, value: &Value) -> Result<(), TestCaseError> {
-    match read_request(dialect, value) {
-        Ok(asked) => {
-            let again = read_request(dialect, &write_request(asked.form, asked.want).unwrap()).unwrap();
-            prop_assert_eq!(again.want, asked.want);
-            // Zero bytes alone are not counted: a request of F6 under the name of pfxm4 may have any number of them.
-            prop_assert_eq!(again.form.embedded, asked.form.embedded);
-            if let Some(hint) = asked.hint {
-                prop_assert_eq!(hint.want(), asked.want);
-            }
-        }
-        Err(error) => prop_assert!(presentable(&error), "{}", error),
-    }
-    match read_offer(dialect, value) {
-        Ok(offered) => {
-            let again = read_offer(dialect, &write_offer(offered.form, &offered.prefix).unwrap()).unwrap();
-            prop_assert_eq!(again.prefix, offered.prefix);
-        }
-        Err(error) => prop_assert!(presentable(&error), "{}", error),
-    }
-    Ok(())
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
-
-    /// PM-W-08: never a panic, and never a prefix with stray bits.
-    #[test]
-    fn arbitrary_bytes_do_no_harm(bytes in prop::collection::vec(any::<u8>(), 0..64), wrap: bool) {
-        for dialect in Dialect::ALL {
-            if wrap {
-                consistent(dialect, &Value::embedded(&bytes))?;
-            } else if let Ok(value) = Value::from_encoded(bytes.clone()) {
-                consistent(dialect, &value)?;
-            }
-        }
-    }
-
-    /// PM-W-08
-    #[test]
-    fn arbitrary_items_do_no_harm(content in cbor(), wrap in 0..3) {
-        let content = match wrap {
-            0 => tag(54, content),
-            1 => array([6.into(), content]),
-            _ => content,
-        };
-        for dialect in Dialect::ALL {
-            consistent(dialect, &item(content.clone()))?;
-        }
-    }
-
-    /// PM-W-08
-    #[test]
-    fn damaged_values_do_no_harm(
-        address: u128, length in 0..=128_u8, shape in prop::sample::select(&SHAPES), at: prop::sample::Index, bit in 0..8,
-        embedded: bool,
-    ) {
-        let prefix = Prefix::of(std::net::Ipv6Addr::from(address).into(), length).unwrap();
-        let form = Form { shape, embedded };
-        let mut bytes = write_offer(form, &prefix).unwrap().as_bytes().to_vec();
-        let at = at.index(bytes.len());
-        bytes[at] ^= 1_u8 << bit;
-        for dialect in Dialect::ALL {
-            consistent(dialect, &Value::embedded(&bytes))?;
-            if let Ok(value) = Value::from_encoded(bytes.clone()) {
-                consistent(dialect, &value)?;
             }
         }
     }

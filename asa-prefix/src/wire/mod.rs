@@ -2,9 +2,9 @@
 //!
 //! # Forms of a prefix
 //!
-//! One objective, and yet several shapes of its value. They never collide, so a value is read by its shape, without any
-//! configuration, and answered in kind. `L` is a prefix length, `b16` and `b4` are byte strings of exactly 16 and 4 bytes
-//! without a bit set beyond `L`, and `PD` is a boolean (prefix delegation wanted).
+//! One objective, and yet several shapes of its value. They never collide, so a value is read by its shape, without
+//! any configuration, and answered in kind. `L` is a prefix length, `b16` and `b4` are byte strings of exactly 16 and 4
+//! bytes without a bit set beyond `L`, and `PD` is a boolean (prefix delegation wanted).
 //!
 //! | Form | Who speaks it | Request | Offer |
 //! |---|---|---|---|

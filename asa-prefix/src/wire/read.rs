@@ -81,11 +81,11 @@ impl Parts {
 
 fn read(dialect: Dialect, value: &Value) -> Result<(Parts, Form), WireError> {
     let (item, embedded) = item::open(value)?;
-    let parts = match &item {
-        Item::Tag(TAG_IPV6, content) => tagged(dialect, Family::V6, content),
-        Item::Tag(TAG_IPV4, content) => tagged(dialect, Family::V4, content),
-        Item::Array(items) => untagged(items),
-        other => Err(WireError::NoPrefixValue(other.into())),
+    let parts = match (item.as_tag(), item.as_array()) {
+        (Some((TAG_IPV6, content)), _) => tagged(dialect, Family::V6, content),
+        (Some((TAG_IPV4, content)), _) => tagged(dialect, Family::V4, content),
+        (None, Some(items)) => untagged(items),
+        _ => Err(WireError::NoPrefixValue(Found::from(&item))),
     }?;
     let form = Form { shape: parts.shape, embedded };
     Ok((parts, form))
@@ -112,11 +112,15 @@ fn untagged(items: &[Item]) -> Result<Parts, WireError> {
 }
 
 fn family(version: &Item) -> Result<Family, WireError> {
-    match Found::from(version) {
-        Found::Integer(6) => Ok(Family::V6),
-        Found::Integer(4) => Ok(Family::V4),
-        found => Err(WireError::Version(found)),
+    match integer(version) {
+        Some(6) => Ok(Family::V6),
+        Some(4) => Ok(Family::V4),
+        _ => Err(WireError::Version(version.into())),
     }
+}
+
+fn integer(item: &Item) -> Option<i128> {
+    item.as_integer().map(i128::from)
 }
 
 /// The length and what follows it: nothing, null or the prefix, always with all its bytes.
@@ -133,21 +137,9 @@ fn positional(shape: Shape, family: Family, items: &[Item]) -> Result<Parts, Wir
 }
 
 fn length(family: Family, item: Option<&Item>) -> Result<u8, WireError> {
-    let found = Found::from(item);
-    match found {
-        Found::Integer(n) => u8::try_from(n).ok().filter(|length| *length <= family.bits()),
-        Found::Nothing
-        | Found::Null
-        | Found::Bytes(_)
-        | Found::Float
-        | Found::Text
-        | Found::Boolean
-        | Found::Tag(_)
-        | Found::Array(_)
-        | Found::Map
-        | Found::Other => None,
-    }
-    .ok_or(WireError::Length { family, found })
+    let length = item.and_then(integer).and_then(|length| u8::try_from(length).ok());
+    let wrong = || WireError::Length { family, found: item.into() };
+    length.filter(|length| *length <= family.bits()).ok_or_else(wrong)
 }
 
 /// The address of exactly this many bytes.
@@ -160,11 +152,10 @@ fn address(family: Family, bytes: &[u8]) -> Option<IpAddr> {
 
 /// F5, F6, and the forms of RFC 9164 that are no prefix.
 fn tagged(dialect: Dialect, family: Family, content: &Item) -> Result<Parts, WireError> {
-    let items = match content {
-        Item::Bytes(bytes) => return plain_address(dialect, family, bytes),
-        Item::Array(items) => items,
-        other => return Err(WireError::Tagged { family, found: other.into() }),
-    };
+    if let Some(bytes) = content.as_bytes() {
+        return plain_address(dialect, family, bytes);
+    }
+    let items = content.as_array().ok_or(WireError::Tagged { family, found: content.into() })?;
     if items.first().is_some_and(Item::is_bytes) {
         return Err(WireError::InterfaceForm);
     }

@@ -1,6 +1,6 @@
 //! Writing requests and offers, in the form that the peer understands.
 
-use super::error::{Found, WireError, octets};
+use super::error::{Found, WireError};
 use super::form::{Form, Shape};
 use super::read::{TAG_IPV4, TAG_IPV6};
 use crate::prefix::{Family, Prefix, Want};
@@ -41,7 +41,6 @@ pub fn write_offer(form: Form, prefix: &Prefix) -> Result<Value, WireError> {
         IpAddr::V4(address) => address.octets().to_vec(),
         IpAddr::V6(address) => address.octets().to_vec(),
     };
-    debug_assert_eq!(bytes.len(), octets(family));
     write(form, family, |shape| {
         match shape {
             Shape::F1 | Shape::F2 | Shape::F3 | Shape::F4 { .. } => (),

@@ -3,7 +3,7 @@
 use super::Params;
 use super::read::{Read, quoted};
 use grasp::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 /// The table that counts.
@@ -55,14 +55,14 @@ impl Source {
 
 /// Chooses among copies of the objective, each with the address of its source (the initiator of its flood).
 ///
-/// The configured source counts if a usable table of it is there, otherwise the usable table of the lowest address does; no
-/// order of arrival plays a part. If one source has several copies, the first of them counts, so the latest belongs
+/// The configured source counts if a usable table of it is there, otherwise the usable table of the lowest address does;
+/// no order of arrival plays a part. If one source has several copies, the first of them counts, so the latest belongs
 /// in front. A table is usable if it can be read and has at least one role.
 #[must_use]
 pub fn choose(copies: &[(Option<String>, Value)], configured: Option<&str>) -> Choice {
     let mut tables: BTreeMap<Source, Read> = BTreeMap::new();
     let mut ignored = Vec::new();
-    let mut heard = std::collections::BTreeSet::new();
+    let mut heard = BTreeSet::new();
     for (source, value) in copies {
         let source = Source::new(source.as_deref());
         if !heard.insert(source.clone()) {

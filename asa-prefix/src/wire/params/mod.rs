@@ -32,7 +32,7 @@ pub const OBJECTIVE: &str = "PrefixManager.Params";
 /// Most bytes of a value that is written.
 ///
 /// RFC 8990 allows messages of 2048 bytes, but a flood is one multicast datagram of 1232. Around the value stand the
-/// message, the objective and a locator: 81 bytes at most with an IPv6 or IPv4 locator, and up to 50 are left for encryption.
+/// message, the objective and a locator: 82 bytes at most with an IPv6 or IPv4 locator; 50 are left for encryption.
 pub const MAX_VALUE: usize = MAX_MULTICAST_SIZE - 132;
 
 /// Most bytes of the name of a role.

@@ -51,10 +51,12 @@ impl Params {
             None => return Err(WireError::NotOneItem.into()),
         };
         let mut table = Table::default();
-        match item {
-            Item::Array(entries) => entries.iter().enumerate().for_each(|(at, entry)| table.listed(at + 1, entry)),
-            Item::Map(roles) => roles.iter().for_each(|(role, params)| table.keyed(role, params)),
-            _ => return Err(ParamsError::NoTable("neither an array nor a map")),
+        if let Some(entries) = item.as_array() {
+            entries.iter().enumerate().for_each(|(at, entry)| table.listed(at + 1, entry));
+        } else if let Some(roles) = item.as_map() {
+            roles.iter().for_each(|(role, params)| table.keyed(role, params));
+        } else {
+            return Err(ParamsError::NoTable("neither an array nor a map"));
         }
         Ok(table.finish())
     }
@@ -145,13 +147,13 @@ impl Table {
 
 /// The pairs of an entry, whichever way they are written; those of V5 with the names they have elsewhere.
 fn pairs(entry: &Item) -> Vec<(&Item, &Item)> {
-    match entry {
-        Item::Array(items) => items.iter().filter_map(pair).collect(),
-        Item::Map(map) => match map.as_slice() {
-            [(key, Item::Array(parts))] if key.as_text() == Some(ROLE) => first_draft(key, parts),
-            map => map.iter().map(|(key, value)| (key, value)).collect(),
-        },
-        _ => Vec::new(),
+    if let Some(items) = entry.as_array() {
+        return items.iter().filter_map(pair).collect();
+    }
+    match entry.as_map().map(Vec::as_slice) {
+        Some([(key, Item::Array(parts))]) if key.as_text() == Some(ROLE) => first_draft(key, parts),
+        Some(map) => map.iter().map(|(key, value)| (key, value)).collect(),
+        None => Vec::new(),
     }
 }
 

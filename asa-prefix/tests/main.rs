@@ -5,4 +5,5 @@ mod need;
 mod params;
 mod plausible;
 mod space;
+mod store;
 mod wire;

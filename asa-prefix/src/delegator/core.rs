@@ -415,8 +415,8 @@ impl DelegatorCore {
         if self.fruitless >= 3 && self.level.is_some_and(|level| level.free(family) == 0) {
             self.alarm(now, format!("no source of {family} prefixes: nobody who was asked has helped"));
         }
-        let (ours, others) = std::mem::take(&mut self.waiting).into_iter().partition(|w| w.want.family == family);
-        let ours: Vec<Wish> = ours;
+        let (ours, others): (VecDeque<Wish>, VecDeque<Wish>) =
+            std::mem::take(&mut self.waiting).into_iter().partition(|wish| wish.want.family == family);
         self.waiting = others;
         for wish in ours {
             if gained {

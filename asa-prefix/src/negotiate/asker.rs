@@ -11,7 +11,7 @@ use crate::wire::read_offer;
 use asa_framework::event::Ending;
 use asa_framework::roles::negotiator::{Act, Dialogue, Ended, Turn};
 use grasp::wire::SessionId;
-use grasp::{Farewell, Objective, Value};
+use grasp::{ErrorCode, Farewell, Objective, Value};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -102,10 +102,11 @@ impl Dialogue for Asker {
             // request itself carries no block (PM-Q-08).
             (Stage::Asked | Stage::Weighing, _) => self.question(Request::Refuse),
             (Stage::Accepted, Some(Farewell::Clean)) => self.question(Request::Adopt),
-            (Stage::Accepted, Some(Farewell::Unsent)) => self.question(Request::Refuse),
             (Stage::Accepted, Some(Farewell::Reset)) => {
                 self.question(|deal| Request::DoubtTaken { deal, reset: true })
             }
+            // The peer had closed before, so that the acceptance was not sent, or its decline has crossed it.
+            (Stage::Accepted, None) if ended.code == Some(ErrorCode::NoSocket) => self.question(Request::Refuse),
             (Stage::Accepted, None) if ended.ending == Ending::Declined && !ended.by_us => {
                 self.question(Request::Refuse)
             }

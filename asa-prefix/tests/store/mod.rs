@@ -1,0 +1,4 @@
+//! The store: durable, never silently empty, and repairable.
+
+mod model;
+mod support;

@@ -3,7 +3,7 @@
 mod parameters;
 mod place;
 
-pub use place::{Disk, Machine, Place, runtime_clocks};
+pub use place::{Disk, Handles, Machine, Place, runtime_clocks};
 
 use crate::delegator::{Delegator, DelegatorArgs};
 use crate::negotiate::PrefixStrategy;
@@ -13,10 +13,10 @@ use crate::wire::Dialect;
 use crate::wire::params::OBJECTIVE as PARAMS;
 use asa_framework::class::{Agent, Class, ClassInfo, Description, Site};
 use asa_framework::manifest::Problem;
+use asa_framework::roles::backoff::BackoffPlan;
 use asa_framework::roles::flooder::{Content, Flooder, FlooderArgs, Plan};
 use asa_framework::roles::negotiator::{Negotiator, NegotiatorArgs, NegotiatorPlan};
 use asa_framework::roles::peers::PeersPlan;
-use asa_framework::roles::backoff::BackoffPlan;
 use futures_util::future::LocalBoxFuture;
 use grasp::{Error, ErrorCode, Objective, Registration};
 use parameters::Parameters;
@@ -179,6 +179,7 @@ impl Assembly {
                 site.role("flooder", move |_| Flooder::new(args));
             }
         }
+        self.place.started(site.instance(), Handles { pool, delegator });
         let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
         let metrics = names(&["blocks by state", "free addresses", "fragmentation", "doubts"]);
         let actions = names(&["resolve", "exclude", "include", "withdraw", "import", "export"]);

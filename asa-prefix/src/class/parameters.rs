@@ -122,8 +122,7 @@ fn lists(parameters: &Value, problems: &mut Vec<Problem>) {
             None => Some(format!("at most {LIST} texts")),
             Some(list) => list.iter().find_map(|text| text.parse::<Prefix>().err()).map(|error| error.to_string()),
         };
-        let parsed: Vec<Prefix> =
-            texts(value).into_iter().flatten().filter_map(|text| text.parse().ok()).collect();
+        let parsed: Vec<Prefix> = texts(value).into_iter().flatten().filter_map(|text| text.parse().ok()).collect();
         let overlap = (key != "permitted").then(|| first_overlap(parsed)).flatten();
         if let Some(why) = wrong.or(overlap) {
             let allowed = format!("a list of prefixes such as \"2001:db8::/32\": {why}");

@@ -1,14 +1,16 @@
 //! Where a pool is kept and which clocks it reads: those of the machine, or of a simulation.
 
 use super::parameters::Parameters;
+use crate::delegator::Delegator;
 use crate::pool::record::Record;
-use crate::pool::{Clocks, Stamp};
+use crate::pool::{Clocks, Pool, Stamp};
 use crate::store::{Error, SledStore};
 use asa_framework::class::Site;
 use asa_framework::roles::store::{MemStore, Store};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use supervision::Mailbox;
 
 /// Gives each instance its store and its clocks.
 pub trait Place: Send + Sync + 'static {
@@ -21,6 +23,20 @@ pub trait Place: Send + Sync + 'static {
 
     /// The clocks.
     fn clocks(&self) -> Clocks;
+
+    /// An instance has been put together; for programs that bring clients of their own.
+    fn started(&self, instance: &str, handles: Handles) {
+        let _ = (instance, handles);
+    }
+}
+
+/// Whom clients in the same process speak with; the addresses outlive restarts of the actors.
+#[derive(Clone)]
+pub struct Handles {
+    /// The blocks.
+    pub pool: Mailbox<Pool>,
+    /// Who serves clients.
+    pub delegator: Mailbox<Delegator>,
 }
 
 /// A store that is to be kept on disk.

@@ -296,7 +296,11 @@ impl PoolCore {
                 }
                 self.book.changes.clear();
                 for (key, begins) in self.stepping.drain(..).chain(self.steps.drain(..)) {
-                    if begins { self.unmade.insert(key) } else { self.unsettled.insert(key) };
+                    if begins {
+                        self.unmade.insert(key)
+                    } else {
+                        self.unsettled.insert(key)
+                    };
                 }
                 self.lapsed.extend(self.retiring.drain(..).chain(self.retired.drain(..)));
                 match error {

@@ -1,6 +1,6 @@
 //! PM-S-16: damage of any part is told or mended, and never looks like an empty store. GAP-25: it can be repaired.
 
-use super::support::{block, commit, content, copy, dealt, delete, granted, put, session, site};
+use super::support::{block, commit, content, copy, delete, granted, put, session, site};
 use asa_prefix::pool::record::{Record, Source, State};
 use asa_prefix::store::{Code, Error, Options, SledStore, check, fsck, repair};
 use std::fs;
@@ -18,7 +18,7 @@ const SITES: u32 = 64;
 impl Scene {
     fn new() -> Self {
         let directory = TempDir::new().unwrap();
-        let options = Options { segment_bytes: 12_000, ..Options::default() };
+        let options = Options { segment_bytes: 6_000, ..Options::default() };
         let store = SledStore::create(directory.path(), options.clone()).unwrap();
         let aggregate = "2001:db8::/42".parse().unwrap();
         let source = Source::Manifest;

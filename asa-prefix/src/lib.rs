@@ -1,5 +1,6 @@
 //! Prefix management (RFC 8992): an ASA that obtains, holds and gives away blocks of IPv6 and IPv4 addresses.
 
+pub mod class;
 pub mod delegator;
 pub mod need;
 pub mod negotiate;
@@ -10,3 +11,5 @@ pub mod settle;
 pub mod space;
 pub mod store;
 pub mod wire;
+
+pub use class::{CLASSES, PrefixManager};

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod need;
+mod nodes;
 mod params;
 mod plausible;
 mod space;

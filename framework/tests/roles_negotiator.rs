@@ -10,7 +10,7 @@ use asa_framework::roles::negotiator::{
 use asa_framework::roles::peers::PeersPlan;
 use asa_framework::roles::{Control, Mode};
 use grasp::wire::{Locator, SessionId, Transport};
-use grasp::{AsaLocator, Error, ErrorCode, Objective, StreamEnd, Value};
+use grasp::{AsaLocator, Error, ErrorCode, Farewell, Objective, StreamEnd, Value};
 use std::cell::RefCell;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
@@ -49,6 +49,9 @@ struct Asker {
     before: Option<u32>,
 }
 
+/// The number that is accepted with an open ear.
+const HEARD: u32 = 77;
+
 impl Dialogue for Asker {
     fn opened(&mut self, session: SessionId, peer: Option<SocketAddr>) -> Option<Value> {
         let before = self.before?;
@@ -66,6 +69,7 @@ impl Dialogue for Asker {
     fn answered(&mut self, answer: Result<Value, String>, took: Duration) -> Turn {
         self.log.borrow_mut().push(format!("answered {:?} after {took:?}", answer.is_ok()));
         let act = match answer {
+            Ok(value) if value == question(HEARD) => Act::AcceptHeard { limit: secs(5) },
             Ok(_) => Act::Accept,
             Err(reason) => Act::Decline(reason),
         };
@@ -83,6 +87,9 @@ impl Dialogue for Asker {
             ended.code.map(|code| code as u8),
             if ended.orderly { " orderly" } else { "" }
         ));
+        if let Some(farewell) = ended.farewell {
+            self.log.borrow_mut().push(format!("{farewell:?} by us {}", ended.by_us));
+        }
         vec![]
     }
 
@@ -192,7 +199,7 @@ fn a_dead_locator_leads_to_the_next_and_then_to_a_new_discovery() {
     assert_eq!(bench.fails(1, ErrorCode::SocketNegotiationRequest), [discover(1, 1, true)]);
     assert_eq!(bench.found(1, &[2]), [request(1, 100, 2)], "a discovery revives");
     let outputs = bench.fails(1, ErrorCode::SocketNegotiationRequest);
-    assert_eq!(outputs, [over(1, Ending::Failed, 100, "Socket error sending negotiation request (#18)"), settle(1)]);
+    assert_eq!(outputs, [settle(1), over(1, Ending::Failed, 100, "Socket error sending negotiation request (#18)")]);
 }
 
 /// A peer that closes at once is busy more often than gone.
@@ -273,7 +280,7 @@ fn a_request_is_made_plainer_once() {
         assert_eq!(outputs[1..], [Output::Open(3, objective(1)), request(3, 1, 1)]);
         assert!(bench.log.borrow().is_empty(), "the dialogue goes on");
         let outputs = bench.fails(3, code);
-        assert!(matches!(&outputs[..], [Output::Over { key: 3, .. }, Output::Settle(3, _)]), "{outputs:?}");
+        assert!(matches!(&outputs[..], [Output::Settle(3, _), Output::Over { key: 3, .. }]), "{outputs:?}");
         assert_eq!(bench.log.borrow().len(), 1);
     }
     // A decline that follows an offer says nothing about features.
@@ -283,7 +290,7 @@ fn a_request_is_made_plainer_once() {
     bench.feed(Input::Answered(1, Ok(Proposal::Offered(objective(5)))));
     bench.feed(Input::Advised(Some(1), Ok(Value::null())));
     let outputs = bench.feed(Input::Closed(1, Err(Error::new(ErrorCode::Declined, "no"))));
-    assert_eq!(outputs[0], over(1, Ending::Declined, 5, "no"));
+    assert_eq!(outputs, [settle(1), over(1, Ending::Declined, 5, "no")]);
 }
 
 /// ASA-R-07: what cannot be understood is declined with a reason.
@@ -427,7 +434,7 @@ fn a_request_that_cannot_be_written_down_does_not_leave() {
     assert_eq!(bench.feed(Input::Prepared(1, Err("disk full".into()))), [Output::Go(1, Err("disk full".into()))]);
     let error = Error::new(ErrorCode::Unspecified, "disk full");
     let outputs = bench.feed(Input::Answered(1, Err(Failure { error, open: false })));
-    assert_eq!(outputs, [over(1, Ending::Failed, 100, "Unspecified error (#3): disk full"), settle(1)]);
+    assert_eq!(outputs, [settle(1), over(1, Ending::Failed, 100, "Unspecified error (#3): disk full")]);
     assert_eq!(*bench.log.borrow(), ["opened 7 false", "ended Failed Some(3)"]);
     // The peer that was to be asked is asked the next time.
     bench.settled(1);
@@ -481,4 +488,35 @@ fn a_dialogue_learns_of_an_orderly_end() {
         bench.feed(Input::Closed(2, Err(error(ErrorCode::NoSocket))));
         assert_eq!(bench.log.borrow()[1], format!("ended Failed Some(20){orderly}"));
     }
+}
+
+/// PM-S-09, PM-S-10: the dialogue learns what became of its acceptance before it is settled.
+#[test]
+fn a_dialogue_learns_what_became_of_its_acceptance() {
+    let listening = || {
+        let mut bench = Bench::new(NegotiatorPlan::default(), false);
+        bench.feed(Input::Started);
+        bench.found(1, &[1]);
+        bench.feed(Input::Answered(1, Ok(Proposal::Offered(objective(5)))));
+        assert_eq!(bench.feed(Input::Advised(Some(1), Ok(question(HEARD)))), [Output::AcceptHeard(1, secs(5))]);
+        bench.log.borrow_mut().clear();
+        bench
+    };
+    for (farewell, ending) in
+        [(Farewell::Clean, "Accepted"), (Farewell::Silent, "Accepted"), (Farewell::Reset, "Failed")]
+    {
+        let mut bench = listening();
+        let outputs = bench.feed(Input::Parted(1, Ok(farewell)));
+        assert!(matches!(&outputs[..], [Output::Settle(1, _), Output::Over { key: 1, .. }]), "{outputs:?}");
+        assert_eq!(*bench.log.borrow(), [format!("ended {ending} None"), format!("{farewell:?} by us true")]);
+    }
+    // The peer had closed: nothing has left.
+    let mut bench = listening();
+    let error = Error::from(ErrorCode::NoSocket).with_ending(StreamEnd::Orderly);
+    bench.feed(Input::Parted(1, Err(error)));
+    assert_eq!(*bench.log.borrow(), ["ended Failed Some(20) orderly"]);
+    // Nobody listens any more when the instance ends.
+    let mut bench = listening();
+    bench.feed(Input::Control(Control::Stop));
+    assert_eq!(*bench.log.borrow(), ["ended Accepted Some(19)"]);
 }

@@ -215,11 +215,9 @@ impl DelegatorCore {
             return self.refuse(&wish, &format!("{family} prefixes are not served here"));
         };
         let request = match &wish.who {
-            Who::Client(client) => Request::Delegate {
-                client: client.clone(),
-                want: wish.want,
-                lifetimes: self.plan.lifetimes,
-            },
+            Who::Client(client) => {
+                Request::Delegate { client: client.clone(), want: wish.want, lifetimes: self.plan.lifetimes }
+            }
             Who::Peer { deal, .. } => {
                 // Something longer is offered only if what is wanted cannot be had from others either.
                 let exact = self.may_ask(wish.want.family) && !wish.last;

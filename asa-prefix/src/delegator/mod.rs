@@ -11,5 +11,5 @@ pub use actor::{Delegator, DelegatorArgs, Explain, Give, Take};
 pub use core::{DelegatorCore, Explained, Input, Output};
 pub use hooks::Hooks;
 pub use plan::{DelegatorPlan, FamilyPlan};
-pub use question::{Question, Response};
 pub(crate) use question::write;
+pub use question::{Question, Response};

@@ -102,9 +102,7 @@ impl Dialogue for Asker {
             // request itself carries no block (PM-Q-08).
             (Stage::Asked | Stage::Weighing, _) => self.question(Request::Refuse),
             (Stage::Accepted, Some(Farewell::Clean)) => self.question(Request::Adopt),
-            (Stage::Accepted, Some(Farewell::Reset)) => {
-                self.question(|deal| Request::DoubtTaken { deal, reset: true })
-            }
+            (Stage::Accepted, Some(Farewell::Reset)) => self.question(|deal| Request::DoubtTaken { deal, reset: true }),
             // The peer had closed before, so that the acceptance was not sent, or its decline has crossed it.
             (Stage::Accepted, None) if ended.code == Some(ErrorCode::NoSocket) => self.question(Request::Refuse),
             (Stage::Accepted, None) if ended.ending == Ending::Declined && !ended.by_us => {

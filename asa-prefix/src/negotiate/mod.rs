@@ -7,8 +7,8 @@ mod strategy;
 pub use strategy::{PrefixStrategy, Speech};
 
 use crate::delegator::Response;
-use asa_framework::roles::negotiator::{Act, Turn};
 use crate::pool::record::Deal;
+use asa_framework::roles::negotiator::{Act, Turn};
 use grasp::Value;
 use grasp::wire::SessionId;
 use std::net::SocketAddr;

@@ -94,7 +94,8 @@ impl Strategy for PrefixStrategy {
         self.next = match heard {
             Heard::Copies(_, copies) if copies.is_empty() => Next::Read,
             Heard::Copies(_, copies) => {
-                let valued = copies.iter().filter_map(|(source, objective)| Some((source.clone(), objective.value.clone()?)));
+                let valued =
+                    copies.iter().filter_map(|(source, objective)| Some((source.clone(), objective.value.clone()?)));
                 self.copies = valued.collect();
                 Next::Tell
             }

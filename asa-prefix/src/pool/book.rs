@@ -42,6 +42,8 @@ pub(super) struct Book {
     pub(super) aggregates: BTreeMap<Prefix, Belonging>,
     pub(super) sessions: BTreeMap<u64, Remembered>,
     numbers: BTreeMap<(u32, Part), Vec<u64>>,
+    /// Of the remembered ones, those that are over.
+    overs: BTreeSet<u64>,
     /// Blocks in negotiations that are open or in doubt.
     deals: BTreeMap<(Part, Deal), Prefix>,
     clients: BTreeSet<(u32, Prefix)>,
@@ -49,6 +51,8 @@ pub(super) struct Book {
     /// Blocks that are in doubt, and those that are on their way back.
     pub(super) doubts: BTreeSet<Prefix>,
     pub(super) returning: BTreeSet<Prefix>,
+    /// Blocks that dry runs have set aside.
+    pub(super) dries: BTreeSet<Prefix>,
     pub(super) life: u64,
     pub(super) changes: Vec<Change<Record>>,
 }
@@ -90,6 +94,9 @@ impl Book {
                     book.aggregates.insert(block, Belonging { source, withdrawn });
                 }
                 Record::Session { number, deal, part, want, void, over } => {
+                    if book.sessions.contains_key(&number) {
+                        return Err(format!("two sessions have number {number}"));
+                    }
                     book.keep(number, Remembered { deal, part, want, void, over });
                 }
                 Record::Block { block, state } => later.push((block, state)),
@@ -116,7 +123,7 @@ impl Book {
             } else {
                 let home = self.space.aggregate_of(&block).ok_or_else(|| format!("{block} is in no aggregate"))?;
                 let sum = covered.entry(home).or_default();
-                *sum = sum.saturating_add(block.measure());
+                *sum = sum.wrapping_add(block.measure_wrapping());
             }
             if state == State::Free {
                 self.space.enter_free(block).map_err(|error| error.to_string())?;
@@ -126,10 +133,10 @@ impl Book {
             }
         }
         for aggregate in self.aggregates.keys() {
-            let sum = covered.get(aggregate).copied().unwrap_or_default();
-            // What is disjoint, inside, and as much as the whole is the whole.
-            if sum != aggregate.measure() {
-                let whole = aggregate.measure();
+            let sum = covered.get(aggregate).copied();
+            // What is disjoint, inside, and as much as the whole is the whole; all of IPv6 counts as 0 here, as nothing does.
+            if sum != Some(aggregate.measure_wrapping()) {
+                let (sum, whole) = (sum.unwrap_or_default(), aggregate.measure());
                 return Err(format!("the blocks of {aggregate} make up {sum} of its {whole} addresses"));
             }
         }
@@ -138,6 +145,9 @@ impl Book {
 
     fn keep(&mut self, number: u64, remembered: Remembered) {
         self.numbers.entry((remembered.deal.session, remembered.part)).or_default().push(number);
+        if remembered.over {
+            self.overs.insert(number);
+        }
         self.sessions.insert(number, remembered);
     }
 
@@ -161,6 +171,7 @@ impl Book {
         let set = match state {
             State::Doubt { .. } => Some(&mut self.doubts),
             State::Returning => Some(&mut self.returning),
+            State::Dry(_) => Some(&mut self.dries),
             _ => None,
         };
         if let Some(set) = set {
@@ -254,6 +265,22 @@ impl Book {
         self.cut(&cut);
         self.put(cut.block, state);
         Ok(cut.block)
+    }
+
+    /// Cuts a block out of one that is not free: what is around it stays as it was, in the largest pieces there are.
+    pub(super) fn carve(&mut self, outer: &Prefix, block: &Prefix) {
+        if outer == block || !outer.contains(block) {
+            return;
+        }
+        let Some(state) = self.remove(outer) else { return };
+        let mut around = *outer;
+        while around != *block {
+            let Some((low, high)) = around.halves() else { break };
+            let (inner, other) = if low.contains(block) { (low, high) } else { (high, low) };
+            self.put(other, state.clone());
+            around = inner;
+        }
+        self.put(*block, state);
     }
 
     /// Takes exactly this block out of what is free.
@@ -398,21 +425,24 @@ impl Book {
         })
     }
 
-    /// Remembers a negotiation; the oldest that is over is forgotten if there are more than `limit`. Tells whether one was.
-    pub(super) fn remember(&mut self, remembered: Remembered, limit: usize) -> bool {
-        let number = self.sessions.keys().next_back().map_or(1, |last| last + 1);
+    /// Remembers a negotiation. If there are more than `limit` the oldest that is over is forgotten, or the oldest of all:
+    /// in that one nothing can be accepted any more. Returns how many were.
+    pub(super) fn remember(&mut self, remembered: Remembered, limit: usize) -> u64 {
+        let number = self.sessions.keys().next_back().map_or(1, |last| last.saturating_add(1));
         self.note(Change::Put(record(number, &remembered)));
         self.keep(number, remembered);
-        let oldest = (self.sessions.len() > limit).then(|| self.sessions.iter().find(|(_, old)| old.over)).flatten();
-        let oldest = oldest.map(|(number, _)| *number);
-        if let Some(number) = oldest {
-            self.forget(number);
+        let mut forgotten = 0;
+        while self.sessions.len() > limit.max(1) {
+            let oldest = self.overs.first().or_else(|| self.sessions.keys().next()).copied();
+            oldest.into_iter().for_each(|oldest| self.forget(oldest));
+            forgotten += 1;
         }
-        oldest.is_some()
+        forgotten
     }
 
     fn forget(&mut self, number: u64) {
         let Some(old) = self.sessions.remove(&number) else { return };
+        self.overs.remove(&number);
         self.note(Change::Delete(record(number, &old)));
         let key = (old.deal.session, old.part);
         if let Some(numbers) = self.numbers.get_mut(&key) {
@@ -421,6 +451,17 @@ impl Book {
                 self.numbers.remove(&key);
             }
         }
+    }
+
+    /// Whether this side has asked in a negotiation that is not over.
+    pub(super) fn is_asking(&self, deal: &Deal) -> bool {
+        self.remembered(deal.session, Part::Asker).any(|(_, it)| !it.over && it.deal == *deal)
+    }
+
+    /// Whether it is remembered that a block did not change hands in a negotiation that this side provided for.
+    pub(super) fn is_void(&self, deal: &Deal, block: Prefix) -> bool {
+        let mut its = self.remembered(deal.session, Part::Provider);
+        its.any(|(_, it)| it.void == Some(block) && it.deal == *deal)
     }
 
     /// Remembered negotiations of a session id.
@@ -435,6 +476,7 @@ impl Book {
         let before = record(number, remembered);
         remembered.over = true;
         let after = record(number, remembered);
+        self.overs.insert(number);
         self.note(Change::Delete(before));
         self.note(Change::Put(after));
     }
@@ -444,7 +486,7 @@ impl Book {
         if self.life > 0 {
             self.note(Change::Delete(Record::Life(self.life)));
         }
-        self.life += 1;
+        self.life = self.life.saturating_add(1);
         self.note(Change::Put(Record::Life(self.life)));
     }
 

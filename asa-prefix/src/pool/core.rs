@@ -10,7 +10,7 @@
 
 use super::book::Book;
 use super::plan::{Input, Output, PoolPlan, Stamp};
-use super::record::{Deal, Part, Record, Source, Span, State, Way};
+use super::record::{Deal, Part, Record, Source, Span, State};
 use super::request::{Answer, Level, PoolError, Request};
 use crate::prefix::{Family, Prefix};
 use asa_framework::machine::{Machine, Time};
@@ -46,7 +46,7 @@ pub struct PoolCore {
     pub(super) book: Book,
     pub(super) active: bool,
     /// The first batch of this life is durable.
-    begun: bool,
+    pub(super) begun: bool,
     /// Something waits for the next batch; what is only held can wait for others.
     pub(super) urgent: bool,
     /// What the clocks said, and when.
@@ -54,22 +54,28 @@ pub struct PoolCore {
     stamped: Time,
     /// Open negotiations, with the time at which they are given up for lost.
     pub(super) open: BTreeMap<Key, Time>,
-    /// Blocks whose time comes by itself: leases that end, dry runs that end.
+    /// Leases that end by themselves.
     pub(super) ends: BTreeSet<(u32, Prefix)>,
+    /// Seconds since boot when this life began: from then on the leases of earlier boots count anew.
+    began: u32,
     /// Negotiations of which somebody outside has heard in this life, while they are open.
-    promised: BTreeSet<Key>,
-    /// Of these, those that have ended: in the next batch, in the one under way, in one that failed.
-    pub(super) ended: Vec<Key>,
-    ending: Vec<Key>,
-    unsettled: BTreeSet<Key>,
-    /// Blocks of clients that are free again in the next batch, and in the one under way.
+    pub(super) promised: BTreeSet<Key>,
+    /// Promises that begin (true) and end (false), in order: in the next batch, and in the one under way.
+    pub(super) steps: Vec<(Key, bool)>,
+    stepping: Vec<(Key, bool)>,
+    /// Promises whose end is in a batch that failed.
+    pub(super) unsettled: BTreeSet<Key>,
+    /// Promises that were refused since their beginning is in a batch that failed, until one has succeeded.
+    pub(super) unmade: BTreeSet<Key>,
+    /// Blocks that clients do not have any more: in the next batch, in the one under way, in one that failed.
     pub(super) retired: Vec<Prefix>,
     retiring: Vec<Prefix>,
+    pub(super) lapsed: Vec<Prefix>,
     /// Requests that wait for the store to be read.
     queue: VecDeque<(u64, Request)>,
-    /// Answers that wait for the batch under way, and for the next one; with what they promise.
-    flying: Option<Vec<(Reply, Option<Key>)>>,
-    gathered: Vec<(Reply, Option<Key>)>,
+    /// Answers that wait for the batch under way, and for the next one.
+    flying: Option<Vec<Reply>>,
+    gathered: Vec<Reply>,
     pub(super) counters: BTreeMap<&'static str, u64>,
     pub(super) alarms: Vec<String>,
     told: Option<Level>,
@@ -103,12 +109,15 @@ impl PoolCore {
             stamped: Time::default(),
             open: BTreeMap::new(),
             ends: BTreeSet::new(),
+            began: 0,
             promised: BTreeSet::new(),
-            ended: Vec::new(),
-            ending: Vec::new(),
+            steps: Vec::new(),
+            stepping: Vec::new(),
             unsettled: BTreeSet::new(),
+            unmade: BTreeSet::new(),
             retired: Vec::new(),
             retiring: Vec::new(),
+            lapsed: Vec::new(),
             queue: VecDeque::new(),
             flying: None,
             gathered: Vec::new(),
@@ -156,11 +165,15 @@ impl PoolCore {
         Span { seconds, began: self.uptime(now), boot: self.stamp.boot }
     }
 
-    /// When a span ends, in seconds since boot: if it began before the last boot, the whole of it begins anew (PM-S-22).
-    pub(super) fn end_of(&self, span: &Span, now: Time) -> u32 {
-        let same = span.boot == self.stamp.boot && span.began <= self.uptime(now);
-        let began = if same { span.began } else { self.uptime(now) };
+    /// When a span ends, in seconds since boot: if it began in another boot, the whole of it begins anew with this life
+    /// (PM-S-22). The answer is the same throughout a life.
+    pub(super) fn end_of(&self, span: &Span) -> u32 {
+        let began = if self.is_of_this_boot(span) { span.began } else { self.began };
         began.saturating_add(span.seconds)
+    }
+
+    pub(super) fn is_of_this_boot(&self, span: &Span) -> bool {
+        span.boot == self.stamp.boot
     }
 
     pub(super) fn is_writable(&self) -> bool {
@@ -210,13 +223,13 @@ impl PoolCore {
         let quiet = matches!(request, Request::Hold { dry: None, .. });
         let promise = promise(&request);
         let answer = self.decide(now, request);
-        let reply = (id, answer);
         if quiet {
-            self.outputs.push_back(Output::Reply(reply.0, reply.1));
-        } else {
-            self.gathered.push((reply, promise));
-            self.urgent = true;
+            self.outputs.push_back(Output::Reply(id, answer));
+            return;
         }
+        self.steps.extend(promise.filter(|_| answer.is_ok()).map(|key| (key, true)));
+        self.gathered.push((id, answer));
+        self.urgent = true;
     }
 
     /// Hands what has gathered to the store, unless a batch is under way: those who come meanwhile share the next one.
@@ -234,23 +247,34 @@ impl PoolCore {
         }
         self.urgent = false;
         let replies = std::mem::take(&mut self.gathered);
+        self.stepping = std::mem::take(&mut self.steps);
+        self.retiring = std::mem::take(&mut self.retired);
         if self.book.changes.is_empty() {
-            self.reply(replies);
+            self.durable(replies);
             return;
         }
         self.flying = Some(replies);
-        self.ending = std::mem::take(&mut self.ended);
-        self.retiring = std::mem::take(&mut self.retired);
         self.outputs.push_back(Output::Commit(std::mem::take(&mut self.book.changes)));
     }
 
-    fn reply(&mut self, replies: Vec<(Reply, Option<Key>)>) {
-        for ((id, answer), promise) in replies {
-            if let Some(key) = promise.filter(|_| answer.is_ok()) {
+    fn reply(&mut self, replies: Vec<Reply>) {
+        self.outputs.extend(replies.into_iter().map(|(id, answer)| Output::Reply(id, answer)));
+    }
+
+    /// What was decided before is in the store: everybody may hear of it.
+    fn durable(&mut self, replies: Vec<Reply>) {
+        for (key, begins) in std::mem::take(&mut self.stepping) {
+            if begins {
                 self.promised.insert(key);
+            } else {
+                self.promised.remove(&key);
             }
-            self.outputs.push_back(Output::Reply(id, answer));
         }
+        let retired = std::mem::take(&mut self.retiring);
+        if !retired.is_empty() {
+            self.outputs.push_back(Output::Ended(retired));
+        }
+        self.reply(replies);
     }
 
     fn committed(&mut self, now: Time, result: Result<(), StoreError>) {
@@ -259,31 +283,36 @@ impl PoolCore {
             Ok(()) => {
                 self.backoff.succeeded();
                 self.begun = true;
+                self.unmade.clear();
                 self.count("commits");
-                for key in std::mem::take(&mut self.ending) {
-                    self.promised.remove(&key);
-                }
-                let retired = std::mem::take(&mut self.retiring);
-                if !retired.is_empty() {
-                    self.outputs.push_back(Output::Ended(retired));
-                }
-                self.reply(flying);
+                self.durable(flying);
                 self.write();
-                if self.flying.is_none() {
-                    self.tell();
-                }
+                self.tell();
             }
             Err(error) => {
                 self.count("commits_failed");
-                let lost = flying.into_iter().chain(std::mem::take(&mut self.gathered));
-                for ((id, _), _) in lost {
+                for (id, _) in flying.into_iter().chain(std::mem::take(&mut self.gathered)) {
                     self.outputs.push_back(Output::Reply(id, Err(PoolError::from(&error))));
                 }
                 self.book.changes.clear();
-                self.unsettled.extend(self.ending.drain(..).chain(self.ended.drain(..)));
-                self.retired.clear();
-                self.retiring.clear();
-                self.fail(now, error);
+                for (key, begins) in self.stepping.drain(..).chain(self.steps.drain(..)) {
+                    if begins {
+                        self.unmade.insert(key)
+                    } else {
+                        self.unsettled.insert(key)
+                    };
+                }
+                self.lapsed.extend(self.retiring.drain(..).chain(self.retired.drain(..)));
+                match error {
+                    // What was acknowledged is not there: to go on from that would be to promise it once more (PM-S-16).
+                    StoreError::Conflict(problem) => self.unsound(format!("it is not as it was left: {problem}")),
+                    StoreError::Io { .. }
+                    | StoreError::Damaged { .. }
+                    | StoreError::Missing { .. }
+                    | StoreError::Exists { .. }
+                    | StoreError::Locked { .. }
+                    | StoreError::Ordered => self.fail(now, error),
+                }
             }
         }
     }
@@ -315,6 +344,16 @@ impl PoolCore {
         self.tell();
     }
 
+    /// Nothing is granted or accepted any more: the store has to be repaired first.
+    fn unsound(&mut self, why: String) {
+        self.outputs.push_back(Output::Alarm(format!("the pool is not served: {why}")));
+        for (id, _) in std::mem::take(&mut self.queue) {
+            self.outputs.push_back(Output::Reply(id, Err(PoolError::Unsound(why.clone()))));
+        }
+        self.phase = Phase::Unsound(why);
+        self.tell();
+    }
+
     fn loaded(&mut self, now: Time, records: Result<Vec<Record>, StoreError>) {
         let book = match records {
             Ok(records) => Book::read(records),
@@ -322,15 +361,7 @@ impl PoolCore {
         };
         match book {
             Ok(book) => self.book = book,
-            Err(why) => {
-                self.outputs.push_back(Output::Alarm(format!("the pool is not served: {why}")));
-                for (id, _) in std::mem::take(&mut self.queue) {
-                    self.outputs.push_back(Output::Reply(id, Err(PoolError::Unsound(why.clone()))));
-                }
-                self.phase = Phase::Unsound(why);
-                self.tell();
-                return;
-            }
+            Err(why) => return self.unsound(why),
         }
         self.phase = Phase::Ready;
         if self.book.life == 0 {
@@ -357,85 +388,6 @@ impl PoolCore {
             self.tell();
         }
     }
-
-    /// Makes the open negotiations in the store agree with those that are known to be open.
-    fn settle_open(&mut self) {
-        let unsettled = std::mem::take(&mut self.unsettled);
-        let all: Vec<(Prefix, State)> = self
-            .book
-            .blocks
-            .iter()
-            .filter(|(_, state)| {
-                matches!(state, State::Held(_) | State::Offered(_) | State::Accepting(_) | State::Dry(_))
-            })
-            .map(|(block, state)| (*block, state.clone()))
-            .collect();
-        for (block, state) in all {
-            let Some(dealt) = state.dealt().cloned() else { continue };
-            let part = super::book::part_of(&state);
-            let key = (part, dealt.deal.clone());
-            let promised = !self.begun || self.promised.contains(&key);
-            let open = self.begun && promised && !unsettled.contains(&key);
-            let dealt = Box::new(dealt);
-            match state {
-                State::Offered(_) | State::Accepting(_) if open => {}
-                State::Offered(_) if promised => {
-                    self.book.turn(&block, State::Doubt { dealt, way: Way::Out, reset: false });
-                }
-                State::Accepting(_) if promised => {
-                    self.book.turn(&block, State::Doubt { dealt, way: Way::In, reset: false });
-                }
-                State::Accepting(_) => drop(self.book.remove(&block)),
-                _ => self.book.free(&block),
-            }
-        }
-        let book = &self.book;
-        let open = |(part, deal): &Key| {
-            let state = book.block_of(*part, deal).and_then(|block| book.blocks.get(&block));
-            matches!(state, Some(State::Offered(_) | State::Accepting(_)))
-        };
-        self.promised.retain(open);
-        self.open.retain(|key, _| open(key));
-        if !self.begun {
-            // Nothing that was asked in an earlier life can still come to a good end, but for what is in doubt.
-            let numbers: Vec<u64> = self.book.sessions.iter().filter(|(_, s)| !s.over).map(|(n, _)| *n).collect();
-            for number in numbers {
-                let deal = self.book.sessions.get(&number).map(|session| session.deal.clone());
-                if deal.is_some_and(|deal| self.book.block_of(Part::Asker, &deal).is_none()) {
-                    self.book.over(number);
-                }
-            }
-        }
-    }
-
-    /// Enters everything whose time comes by itself.
-    fn arm(&mut self, now: Time) {
-        let leases = self.book.blocks.iter().filter_map(|(block, state)| Some((*block, state.lease()?.valid?)));
-        self.ends = leases.map(|(block, span)| (self.end_of(&span, now), block)).collect();
-    }
-
-    fn wake_ready(&mut self, now: Time) {
-        let lost: Vec<Key> = self.open.iter().filter(|(_, due)| **due <= now).map(|(key, _)| key.clone()).collect();
-        for (part, deal) in lost {
-            self.count("negotiations_lost");
-            let held = self.book.block_of(part, &deal).and_then(|block| self.book.blocks.get(&block));
-            let request = match held {
-                Some(State::Held(_) | State::Dry(_)) => Request::Release(deal.clone()),
-                Some(State::Accepting(_)) => Request::DoubtTaken { deal: deal.clone(), reset: false },
-                _ => Request::Doubt(deal.clone()),
-            };
-            self.open.remove(&(part, deal));
-            // Nobody waits for the answer.
-            let _ = self.decide(now, request);
-            self.urgent = true;
-        }
-        let uptime = self.uptime(now);
-        while let Some((end, block)) = self.ends.first().copied().filter(|(end, _)| *end <= uptime) {
-            self.ends.remove(&(end, block));
-            self.lease_over(&block);
-            self.urgent = true;
-        }
-    }
 }
 
 impl Machine for PoolCore {
@@ -445,6 +397,9 @@ impl Machine for PoolCore {
     fn handle(&mut self, now: Time, input: Input) {
         if let Input::Started(stamp) | Input::Asked(_, stamp, _) = &input {
             (self.stamp, self.stamped) = (*stamp, now);
+        }
+        if let Input::Started(stamp) = &input {
+            self.began = stamp.uptime;
         }
         self.wake(now);
         match input {

@@ -25,11 +25,7 @@ impl PoolCore {
             Request::Confirm(deal) => self.confirm(&deal),
             Request::Release(deal) => self.release(&deal),
             Request::Doubt(deal) => self.doubt(&deal),
-            Request::Ask { deal, want } => {
-                let (part, void, over) = (Part::Asker, None, false);
-                self.remember(Remembered { deal, part, want, void, over });
-                Ok(Answer::Done)
-            }
+            Request::Ask { deal, want } => Ok(self.ask(now, deal, want)),
             Request::Accept { deal, block } => self.accept(now, deal, block),
             Request::Adopt(deal) => self.adopt(&deal),
             Request::Refuse(deal) => self.refuse(&deal),
@@ -53,8 +49,9 @@ impl PoolCore {
     }
 
     pub(super) fn remember(&mut self, remembered: Remembered) {
-        if self.book.remember(remembered, self.plan.sessions) {
-            self.count("sessions_forgotten");
+        let forgotten = self.book.remember(remembered, self.plan.sessions);
+        if forgotten > 0 {
+            *self.counters.entry("sessions_forgotten").or_default() += forgotten;
         }
     }
 
@@ -62,6 +59,7 @@ impl PoolCore {
     pub(super) fn free(&mut self, block: &Prefix) {
         let home = self.book.space.aggregate_of(block);
         self.book.free(block);
+        self.exclude_as_planned(block);
         if let Some(home) = home {
             self.drained(&home);
         }
@@ -84,7 +82,10 @@ impl PoolCore {
     fn hold(&mut self, now: Time, deal: Deal, want: Want, longest: u8, dry: Option<u32>) -> Decision {
         // A counter-proposal turns down what was offered before (PM-S-07).
         match self.state_of(Part::Provider, &deal) {
-            Some((block, State::Held(_) | State::Offered(_) | State::Dry(_))) => self.free(&block),
+            Some((block, State::Held(_) | State::Offered(_) | State::Dry(_))) => {
+                self.free(&block);
+                self.end(Part::Provider, &deal);
+            }
             Some((block, _)) => return Err(PoolError::State(format!("{block} of that session is in doubt"))),
             None => {}
         }
@@ -109,10 +110,10 @@ impl PoolCore {
 
     /// What a dry run has set aside for the same peer (PM-Y-02).
     fn set_aside(&self, peer: &str, want: Want) -> Option<(Prefix, Deal)> {
-        let its = self.open.keys().filter(|(part, deal)| *part == Part::Provider && deal.peer == peer);
-        its.filter_map(|(_, deal)| Some((self.state_of(Part::Provider, deal)?, deal)))
-            .find(|((block, state), _)| block.want() == want && matches!(state, State::Dry(_)))
-            .map(|((block, _), deal)| (block, deal.clone()))
+        self.book.dries.iter().filter(|block| block.want() == want).find_map(|block| {
+            let deal = &self.book.blocks.get(block)?.dealt()?.deal;
+            (deal.peer == peer).then(|| (*block, deal.clone()))
+        })
     }
 
     fn affordable(&mut self, peer: &str, want: Want) -> Result<(), PoolError> {
@@ -135,11 +136,13 @@ impl PoolCore {
     fn end(&mut self, part: Part, deal: &Deal) {
         let key = (part, deal.clone());
         self.open.remove(&key);
-        self.ended.push(key);
+        self.steps.push((key, false));
     }
 
     fn confirm(&mut self, deal: &Deal) -> Decision {
         match self.state_of(Part::Provider, deal) {
+            // The taker has been told that it has not got it: what it makes of that, it will tell.
+            Some((block, State::Doubt { .. })) if self.book.is_void(deal, block) => Err(PoolError::NoDeal),
             // In doubt if this pool, but not the negotiation, has lived anew meanwhile.
             Some((block, State::Offered(_) | State::Doubt { .. })) => {
                 let granted = dealt(deal, self.wall());
@@ -167,6 +170,9 @@ impl PoolCore {
 
     /// An offer was made and nothing came of it: the other side may ask.
     pub(super) fn kept(&mut self, block: Prefix, deal: &Deal) {
+        if self.book.is_void(deal, block) {
+            return;
+        }
         let (deal, part, want) = (deal.clone(), Part::Provider, block.want());
         self.remember(Remembered { deal, part, want, void: Some(block), over: true });
     }
@@ -186,9 +192,17 @@ impl PoolCore {
         Ok(Answer::Done)
     }
 
+    fn ask(&mut self, now: Time, deal: Deal, want: Want) -> Answer {
+        self.open.insert((Part::Asker, deal.clone()), now + self.plan.hold);
+        if !self.book.is_asking(&deal) {
+            let (part, void, over) = (Part::Asker, None, false);
+            self.remember(Remembered { deal, part, want, void, over });
+        }
+        Answer::Done
+    }
+
     fn accept(&mut self, now: Time, deal: Deal, block: Prefix) -> Decision {
-        let open = |remembered: &Remembered| !remembered.over && remembered.deal == deal;
-        if !self.book.remembered(deal.session, Part::Asker).any(|(_, remembered)| open(remembered)) {
+        if !self.book.is_asking(&deal) {
             return Err(PoolError::State("that negotiation is over".into()));
         }
         if self.book.block_of(Part::Asker, &deal).is_some() {
@@ -232,6 +246,7 @@ impl PoolCore {
             self.book.put(block, state);
             return;
         }
+        self.exclude_as_planned(&block);
         self.asking_over(deal);
         self.count("acquired");
     }
@@ -267,7 +282,7 @@ impl PoolCore {
             Some(block) => {
                 let old = self.book.blocks.get(&block).and_then(State::lease).cloned();
                 if let Some(span) = old.as_ref().and_then(|old| old.valid) {
-                    self.ends.remove(&(self.end_of(&span, now), block));
+                    self.ends.remove(&(self.end_of(&span), block));
                 }
                 let since = old.map_or(lease.since, |old| old.since);
                 self.book.turn(&block, State::Delegated(Box::new(Lease { since, ..lease })));
@@ -280,7 +295,7 @@ impl PoolCore {
             }
         };
         if let Some(span) = valid {
-            self.ends.insert((self.end_of(&span, now), block));
+            self.ends.insert((self.end_of(&span), block));
         }
         Ok(Answer::Block(block))
     }
@@ -294,7 +309,7 @@ impl PoolCore {
             }
             None => return Err(PoolError::State(format!("{block} is not delegated to {client}"))),
         };
-        let end = lease.valid.map(|span| self.end_of(&span, now));
+        let end = lease.valid.map(|span| self.end_of(&span));
         if end.is_none_or(|end| end <= self.uptime(now)) || unused {
             self.ends.remove(&(end.unwrap_or_default(), block));
             self.free(&block);

@@ -11,6 +11,7 @@ mod decide;
 mod order;
 mod plan;
 pub mod record;
+mod reopen;
 mod request;
 mod settle;
 

@@ -6,6 +6,7 @@ use super::record::{Deal, Lease, Source, State};
 use super::request::{AggregateCensus, Answer, Census, Planned, PoolError, Tally};
 use crate::prefix::{Family, Prefix};
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 /// Blocks in one answer, at most.
 const BLOCKS: usize = 10_000;
@@ -28,19 +29,40 @@ impl PoolCore {
         self.in_use(block)
     }
 
+    /// What the plan keeps out of use stays so when it is freed, or comes in later (PM-D-07).
+    pub(super) fn exclude_as_planned(&mut self, near: &Prefix) {
+        let planned: Vec<Prefix> = self.plan.exclude.iter().filter(|block| block.overlaps(near)).copied().collect();
+        for block in planned {
+            self.exclude(&block);
+        }
+    }
+
     fn in_use(&self, block: &Prefix) -> Vec<(Prefix, State)> {
         let used = self.book.within(block).filter(|(_, state)| **state != State::Excluded);
         used.take(BLOCKS).map(|(block, state)| (*block, state.clone())).collect()
     }
 
     pub(super) fn include(&mut self, block: &Prefix) -> Answer {
-        let excluded =
-            self.book.within(block).filter(|(inner, state)| **state == State::Excluded && block.contains(inner));
-        let excluded: Vec<Prefix> = excluded.map(|(inner, _)| *inner).collect();
-        for inner in &excluded {
-            self.free(inner);
+        let excluded: Vec<Prefix> = self
+            .book
+            .within(block)
+            .filter(|(_, state)| **state == State::Excluded)
+            .map(|(inner, _)| *inner)
+            // What is withdrawn stays out of use.
+            .filter(|inner| {
+                let home = self.book.space.aggregate_of(inner).and_then(|home| self.book.aggregates.get(&home));
+                home.is_some_and(|home| !home.withdrawn)
+            })
+            .collect();
+        let mut freed = Vec::new();
+        for inner in excluded {
+            self.book.carve(&inner, block);
+            let inner = if inner.contains(block) { *block } else { inner };
+            self.book.free(&inner);
+            freed.push((inner, State::Free));
         }
-        Answer::Blocks(excluded.into_iter().map(|block| (block, State::Free)).collect(), false)
+        freed.truncate(BLOCKS);
+        Answer::Blocks(freed, false)
     }
 
     pub(super) fn withdraw(&mut self, block: &Prefix) -> Decision {
@@ -79,6 +101,11 @@ impl PoolCore {
                 Planned::Excluded(block) => (block, State::Excluded),
             };
             self.book.take_exactly(*block, state)?;
+        }
+        for line in planned {
+            if let Planned::Aggregate(block) = line {
+                self.exclude_as_planned(block);
+            }
         }
         Ok(Answer::Done)
     }
@@ -165,7 +192,12 @@ impl PoolCore {
             after.is_none_or(|after| *block > after) && within.is_none_or(|within| within.overlaps(block))
         };
         let mut free = self.book.space.free_blocks().filter(|block| near(block) && wanted("free")).peekable();
-        let others = self.book.blocks.iter().filter(|(block, state)| near(block) && wanted(state.name()));
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let others = self
+            .book
+            .blocks
+            .range((from, Bound::Unbounded))
+            .filter(|(block, state)| near(block) && wanted(state.name()));
         let mut others = others.peekable();
         let mut found = Vec::new();
         while found.len() < limit {

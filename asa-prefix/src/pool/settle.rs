@@ -72,19 +72,9 @@ impl PoolCore {
             return Err(PoolError::State(format!("{block} was not granted in that session")));
         };
         if outer != block {
-            // What is not handed back stays granted, in the largest pieces there are.
-            self.book.remove(&outer);
-            let (mut around, mut rest) = (outer, Vec::new());
-            while around != block {
-                let Some((low, high)) = around.halves() else { break };
-                let (inner, other) = if low.contains(&block) { (low, high) } else { (high, low) };
-                rest.push(other);
-                around = inner;
-            }
-            for piece in rest {
-                self.book.put(piece, State::Granted(dealt.clone()));
-            }
-            self.book.put(block, State::Granted(dealt.clone()));
+            // Who hands back a part has had it all.
+            self.book.turn(&outer, State::Granted(dealt.clone()));
+            self.book.carve(&outer, &block);
         }
         self.kept(block, &dealt.deal);
         self.free(&block);
@@ -99,17 +89,28 @@ impl PoolCore {
         }
     }
 
-    /// The taker asks its provider.
-    fn examine_given(&self, session: u32, block: Prefix) -> Verdict {
+    /// The taker asks its provider. What is answered with [`Verdict::Kept`] is not granted in that negotiation afterwards,
+    /// unless the taker itself says that it has it.
+    fn examine_given(&mut self, session: u32, block: Prefix) -> Verdict {
         match self.book.blocks.get(&block) {
             Some(State::Granted(dealt)) if dealt.deal.session == session => return Verdict::Moved,
             Some(State::Held(dealt) | State::Offered(dealt)) if dealt.deal.session == session => return Verdict::Open,
-            // The taker lets go of it; then it tells so, and this side is no longer in doubt.
-            Some(State::Doubt { dealt, way: Way::Out, .. }) if dealt.deal.session == session => return Verdict::Kept,
+            // The taker lets go of it; until it has told so, this side stays in doubt.
+            Some(State::Doubt { dealt, way: Way::Out, .. }) if dealt.deal.session == session => {
+                let deal = dealt.deal.clone();
+                self.kept(block, &deal);
+                return Verdict::Kept;
+            }
             _ => {}
         }
         let void = self.book.remembered(session, Part::Provider).any(|(_, it)| it.void == Some(block));
-        if void { Verdict::Kept } else { Verdict::Unknown }
+        if void || self.is_ours_but_for(session, block) { Verdict::Kept } else { Verdict::Unknown }
+    }
+
+    /// Whether a block is this pool's, and nothing of it was given away in a session.
+    fn is_ours_but_for(&self, session: u32, block: Prefix) -> bool {
+        let of_session = |state: &State| state.dealt().is_some_and(|dealt| dealt.deal.session == session);
+        self.book.space.aggregate_of(&block).is_some() && !self.book.within(&block).any(|(_, state)| of_session(state))
     }
 
     /// The provider asks its taker. What is answered with [`Verdict::Kept`] can never be accepted afterwards.

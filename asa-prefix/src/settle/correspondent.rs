@@ -197,7 +197,8 @@ fn address(locator: &AsaLocator) -> Option<IpAddr> {
 /// Those who may be asked, whoever has that address first.
 fn ordered(found: &[AsaLocator], peer: &str) -> Vec<AsaLocator> {
     let peer: Option<IpAddr> = peer.parse().ok();
-    let (mut first, rest): (Vec<_>, Vec<_>) = found.iter().cloned().partition(|at| peer.is_some() && address(at) == peer);
+    let (mut first, rest): (Vec<_>, Vec<_>) =
+        found.iter().cloned().partition(|at| peer.is_some() && address(at) == peer);
     first.extend(rest);
     first
 }

@@ -66,7 +66,8 @@ impl Batch {
     }
 }
 
-fn sum(changes: &[Changed], mut sum: Sum) -> Result<Sum, Error> {
+/// The sum over all records after some changes.
+pub(super) fn sum(changes: &[Changed], mut sum: Sum) -> Result<Sum, Error> {
     for Changed { from, to, .. } in changes {
         if let Some(from) = from {
             sum = sum.without(Sum::of_record(from).map_err(Error::Conflict)?);

@@ -54,6 +54,14 @@ pub enum Error {
         /// The format that is read here.
         reads: u32,
     },
+    /// An export cannot be used.
+    #[error("line {line} of the export: {problem}; nothing is restored from it: take another one")]
+    Export {
+        /// The line, from 1.
+        line: u64,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// A batch does not fit what is there: a bug of the caller, and nothing is changed.
     #[error("the batch does not fit the store: {0}")]
     Conflict(String),
@@ -93,6 +101,7 @@ impl From<Error> for StoreError {
                 Self::Damaged { path, line: line.unwrap_or(0), problem: format!("{problem} (run `asa pool repair`)") }
             }
             Error::Format { ref path, .. } => Self::Damaged { path: path.clone(), line: 1, problem: error.to_string() },
+            Error::Export { line, problem } => Self::Damaged { path: "export".into(), line, problem },
             Error::Conflict(problem) => Self::Conflict(problem),
             Error::Suspect => Self::Io { what: "commit to".into(), path: PathBuf::new(), error: error.to_string() },
         }

@@ -13,19 +13,30 @@
 //! anew from the tables ([`repair`]).
 
 mod batch;
+mod check;
 mod error;
+mod export;
 mod files;
+mod fsck;
+mod history;
 mod ledger;
 mod legs;
 mod line;
 mod options;
 mod record;
+mod repair;
+mod replay;
 mod segment;
 mod snapshot;
 mod tables;
 
+pub use check::{Amount, Code, Figures, Problem, StateAmount, check};
 pub use error::Error;
+pub use export::{Restored, export, export_records, parse_export, restore};
+pub use fsck::{Report, fsck};
+pub use history::{History, HistoryEntry, history};
 pub use options::{Clock, Leg, Options, Sync};
+pub use repair::{RepairReport, repair};
 
 use crate::pool::record::Record;
 use asa_framework::roles::store::{Change, Store, StoreError};
@@ -85,7 +96,9 @@ impl SledStore {
         files::directory(dir)?;
         {
             let _lock = files::lock(&home.lock)?;
-            begin(&home, &Birth::new(&options), &options)?;
+            let birth = Birth::new(&options);
+            begin_parts(&home, &birth, &options)?;
+            birth.write(&home)?;
         }
         Self::open(dir, options)
     }
@@ -168,8 +181,8 @@ fn identity(home: &Home) -> Result<Birth, Error> {
     Err(Error::damaged(&home.birth, "it is missing, and parts of a store are there"))
 }
 
-/// Makes an empty store.
-fn begin(home: &Home, birth: &Birth, options: &Options) -> Result<(), Error> {
+/// Makes all of an empty store but its identity: until that is there, it is none.
+fn begin_parts(home: &Home, birth: &Birth, options: &Options) -> Result<(), Error> {
     let unfinished = !files::exists(&home.birth)? && files::exists(&home.unborn)?;
     for part in [&home.birth, &home.sled, &home.ledger] {
         match (files::exists(part)?, unfinished) {
@@ -182,8 +195,7 @@ fn begin(home: &Home, birth: &Birth, options: &Options) -> Result<(), Error> {
     files::create(&home.unborn)?.sync_all().map_err(error::failed("sync", &home.unborn))?;
     files::sync_directory(&home.dir)?;
     Tables::create(home, birth, options)?;
-    Ledger::create(home, birth, None, options)?;
-    birth.write(home)
+    Ledger::create(home, birth, None, options)
 }
 
 impl Inner {

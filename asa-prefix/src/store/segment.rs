@@ -3,11 +3,9 @@
 use super::error::{Error, failed};
 use super::files::{Birth, FORMAT};
 use super::line::{self, Entry, Head, Next, Stamp};
-use super::record::{Key, Sum};
-use crate::pool::record::Record;
+use super::record::Sum;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -216,20 +214,17 @@ pub(super) fn identity(ledger: &Path) -> Option<Birth> {
     Some(Birth { birth: head.birth, format: head.format, time: head.time })
 }
 
-/// Records by what they are about.
-pub(super) type Records = BTreeMap<Key, Record>;
-
-/// Applies one line to records, if it fits them.
-pub(super) fn apply(records: &mut Records, line: &Line<'_>) -> Result<(), Error> {
-    for change in line.entry()?.changes {
-        let before = match change.to {
-            Some(to) => records.insert(change.key, to),
-            None => records.remove(&change.key),
-        };
-        if before != change.from {
-            let problem = format!("{} was {before:?} before, not {:?}", change.key, change.from);
-            return Err(Error::line(line.path, line.number, problem));
-        }
-    }
-    Ok(())
+/// Reads a segment batch by batch, each with the number of its last line in the file; one that is not finished is left out.
+pub(super) fn read_batches(
+    ledger: &Path,
+    segment: u64,
+    birth: &str,
+    last: bool,
+    mut visit: impl FnMut(Vec<Entry>, u64) -> Result<(), Error>,
+) -> Result<Tail, Error> {
+    let mut entries = Vec::new();
+    read(ledger, segment, birth, last, |line| {
+        entries.push(line.entry()?);
+        if line.brief.more { Ok(()) } else { visit(std::mem::take(&mut entries), line.number) }
+    })
 }

@@ -213,6 +213,14 @@ impl Negotiator {
     }
 }
 
+impl Negotiator {
+    fn accept(&self, key: u64, limit: Duration, ctx: &mut Context<Self>) {
+        let Some(session) = self.session(key) else { return };
+        let heard = async move { session.accept_heard(limit, Duration::ZERO).await };
+        self.spawn(ctx, heard, move |actor, heard, ctx| actor.feed(Input::Parted(key, heard), ctx));
+    }
+}
+
 fn then_with<T>(
     then: impl FnOnce(&mut Negotiator, T, &mut Context<Negotiator>) + 'static,
 ) -> impl FnOnce(T, &mut Negotiator, &mut Context<Negotiator>) + 'static {
@@ -317,7 +325,15 @@ impl Pumped for Negotiator {
             }
             Output::Request { key, objective, peer, timeout } => self.request(key, objective, peer, timeout, ctx),
             Output::Consult(key, counsel) => self.consult(counsel, move |answer| Input::Advised(key, answer), ctx),
-            Output::Settle(key, counsel) => self.consult(counsel, move |answer| Input::Settled(key, answer), ctx),
+            Output::Settle(key, counsel) => {
+                // Who has accepted takes the close of the connection as the receipt.
+                let kept = self.session(key);
+                let settled = move |answer| {
+                    drop(kept);
+                    Input::Settled(key, answer)
+                };
+                self.consult(counsel, settled, ctx);
+            }
             Output::Prepare(key, counsel) => self.consult(counsel, move |answer| Input::Prepared(key, answer), ctx),
             Output::Go(key, how) => {
                 if let Some(go) = self.sessions.get_mut(&key).and_then(|talk| talk.go.take()) {
@@ -336,6 +352,7 @@ impl Pumped for Negotiator {
                 }
             }
             Output::End(key, how) => self.end(key, how, ctx),
+            Output::AcceptHeard(key, limit) => self.accept(key, limit, ctx),
             Output::Read(objective, timeout) => {
                 let (asa, name) = (self.args.asa.clone(), objective.name.clone());
                 let read = async move { asa.synchronize_rapidly(&objective, None, timeout, true).await };

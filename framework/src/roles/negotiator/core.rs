@@ -181,7 +181,7 @@ impl NegotiatorCore {
             let meant = self.open.get_mut(&key).and_then(|open| open.ending.take());
             let (ending, reason) = meant.unwrap_or((Ending::Declined, Some("abandoned".into())));
             // Nobody will learn any more whether the last word has left.
-            let manner = Manner { by_us: true, code: Some(ErrorCode::NoSession), orderly: false };
+            let manner = Manner { by_us: true, code: Some(ErrorCode::NoSession), ..Manner::default() };
             self.conclude(now, key, ending, reason, manner);
         }
         self.closing.clear();
@@ -224,7 +224,8 @@ impl Machine for NegotiatorCore {
                 self.seek(now, key, next);
             }
             Input::Answered(key, answer) => self.answered(now, key, answer),
-            Input::Closed(key, result) => self.closed(now, key, result),
+            Input::Closed(key, result) => self.closed(now, key, result.map(|()| None)),
+            Input::Parted(key, result) => self.closed(now, key, result.map(Some)),
             Input::Read(name, Ok(objective)) => {
                 let _ = name;
                 self.heard(now, Heard::Value(&objective));

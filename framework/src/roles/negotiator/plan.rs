@@ -4,7 +4,7 @@ use crate::event::Ending;
 use crate::roles::peers::PeersPlan;
 use crate::roles::{Control, Mode};
 use grasp::wire::SessionId;
-use grasp::{AsaLocator, Error, Objective, Value};
+use grasp::{AsaLocator, Error, Farewell, Objective, Value};
 use serde::Serialize;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -97,6 +97,8 @@ pub enum Input {
     Answered(u64, Result<Proposal, Failure>),
     /// The last message of a session has been sent, or not.
     Closed(u64, Result<(), Error>),
+    /// What became of an acceptance that was listened for, or why it has not left.
+    Parted(u64, Result<Farewell, Error>),
     /// A value was read, or not.
     Read(String, Result<Objective, Error>),
     /// The flooded copies of a name.
@@ -147,13 +149,16 @@ pub enum Output {
     Wait(u64, Duration),
     /// End a session: accept, or decline with a reason.
     End(u64, Result<(), String>),
+    /// Accept, and listen so long what becomes of that.
+    AcceptHeard(u64, Duration),
     /// Read a value.
     Read(Objective, Duration),
     /// Look at flooded copies.
     Look(Objective),
     /// Ask the advisor, for a dialogue or for the strategy.
     Consult(Option<u64>, Counsel),
-    /// Tell the advisor what a session left behind.
+    /// Tell the advisor what a session left behind. It comes before [`Output::Over`]: the connection stays until the advisor
+    /// has answered.
     Settle(u64, Counsel),
     /// Say something about a session, or in general.
     Say(Option<u64>, String),

@@ -2,7 +2,7 @@
 
 use crate::event::Ending;
 use grasp::wire::SessionId;
-use grasp::{ErrorCode, Objective, Value};
+use grasp::{ErrorCode, Farewell, Objective, Value};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -120,7 +120,8 @@ pub trait Dialogue: 'static {
     }
 
     /// What the advisor must be told now that it is over: called once, after [`Dialogue::ended`] and after the answer to
-    /// every question.
+    /// every question. If the peer has accepted, the connection stays until the advisor has answered, for 5 s at most: a peer
+    /// that listens takes the close as the receipt (PM-S-06).
     fn settles(&mut self) -> Option<Value> {
         None
     }
@@ -151,13 +152,16 @@ pub struct Ended<'a> {
     /// The peer closed its side in order without having accepted: since the connection keeps the order, it has sent no
     /// acceptance (PM-S-07). False after a reset, a time limit, garbage or a failure of this side.
     pub orderly: bool,
+    /// What became of [`Act::AcceptHeard`], if it left. After a reset, which means that it came too late, the negotiation
+    /// has failed; else it is accepted, but only [`Farewell::Clean`] proves that the peer knows (PM-S-10).
+    pub farewell: Option<Farewell>,
 }
 
 impl Ended<'_> {
     /// Ended so, with nothing more to tell.
     #[must_use]
     pub fn new(ending: Ending, by_us: bool) -> Self {
-        Self { ending, by_us, objective: None, reason: None, code: None, orderly: false }
+        Self { ending, by_us, objective: None, reason: None, code: None, orderly: false, farewell: None }
     }
 }
 
@@ -175,6 +179,12 @@ pub struct Turn {
 pub enum Act {
     /// Accept the peer's proposal.
     Accept,
+    /// Accept the peer's proposal, and listen what becomes of that: it is over when the peer has closed, and that is
+    /// [`Ended::farewell`] (PM-S-10). A peer that has closed before is not told anything (PM-S-09).
+    AcceptHeard {
+        /// How long the peer may take to close.
+        limit: Duration,
+    },
     /// Propose this instead.
     Propose(Objective),
     /// Decline with a reason.

@@ -7,7 +7,7 @@ use crate::roles::negotiator::open::{Asking, Closed, Open, Preparing};
 use crate::roles::negotiator::plan::{Counsel, Failure, Opened, Output, Proposal};
 use crate::roles::negotiator::seek::Seek;
 use crate::roles::negotiator::strategy::{Act, Dialogue, Ended, Turn};
-use grasp::{Error, ErrorCode, Objective, StreamEnd, Value};
+use grasp::{Error, ErrorCode, Farewell, Objective, StreamEnd, Value};
 use rand::RngExt;
 
 fn outcome(error: &Error) -> (Ending, String) {
@@ -24,12 +24,13 @@ pub(super) struct Manner {
     pub(super) by_us: bool,
     pub(super) code: Option<ErrorCode>,
     pub(super) orderly: bool,
+    pub(super) farewell: Option<Farewell>,
 }
 
 impl From<&Error> for Manner {
     /// The other side, or the connection.
     fn from(error: &Error) -> Self {
-        Self { by_us: false, code: Some(error.code), orderly: error.ending == Some(StreamEnd::Orderly) }
+        Self { by_us: false, code: Some(error.code), orderly: error.ending == Some(StreamEnd::Orderly), farewell: None }
     }
 }
 
@@ -93,6 +94,10 @@ impl NegotiatorCore {
             Act::Accept => {
                 open.ending = Some((Ending::Accepted, None));
                 self.outputs.push_back(Output::End(key, Ok(())));
+            }
+            Act::AcceptHeard { limit } => {
+                open.ending = Some((Ending::Accepted, None));
+                self.outputs.push_back(Output::AcceptHeard(key, limit));
             }
             Act::Decline(reason) => {
                 open.ending = Some((Ending::Declined, Some(reason.clone())));
@@ -227,12 +232,14 @@ impl NegotiatorCore {
             }
         }
         let (objective, reason_text) = (Some(&open.table), reason.as_deref());
-        let Manner { by_us, code, orderly } = manner;
-        let say = open.dialogue.ended(Ended { ending, by_us, objective, reason: reason_text, code, orderly });
+        let Manner { by_us, code, orderly, farewell } = manner;
+        let ended = Ended { ending, by_us, objective, reason: reason_text, code, orderly, farewell };
+        let say = open.dialogue.ended(ended);
         self.say(Some(key), say);
-        self.outputs.push_back(Output::Over { key, ending, objective: Some(open.table), reason });
         let asking = open.asking.is_some() || open.preparing == Preparing::Asked;
-        self.settles(now, key, open.dialogue, asking, open.initiator)
+        let due = self.settles(now, key, open.dialogue, asking, open.initiator);
+        self.outputs.push_back(Output::Over { key, ending, objective: Some(open.table), reason });
+        due
     }
 
     /// Sees to it that nothing is left owing; tells whether the next task is due.
@@ -261,11 +268,15 @@ impl NegotiatorCore {
         self.play(now, key, turn);
     }
 
-    pub(super) fn closed(&mut self, now: Time, key: u64, result: Result<(), Error>) {
+    pub(super) fn closed(&mut self, now: Time, key: u64, result: Result<Option<Farewell>, Error>) {
         let Some(open) = self.open.get_mut(&key) else { return };
         match (result, open.ending.take()) {
-            (Ok(()), Some((ending, reason))) => {
-                if self.conclude(now, key, ending, reason, Manner { by_us: true, ..Manner::default() }) {
+            (Ok(farewell), Some(meant)) => {
+                let (ending, reason) = match farewell {
+                    Some(Farewell::Reset) => (Ending::Failed, Some("the acceptance came too late".into())),
+                    Some(Farewell::Clean | Farewell::Silent) | None => meant,
+                };
+                if self.conclude(now, key, ending, reason, Manner { by_us: true, farewell, ..Manner::default() }) {
                     self.next_task(now);
                 }
             }
@@ -274,7 +285,7 @@ impl NegotiatorCore {
                 let (ending, reason) = outcome(&error);
                 self.over(now, key, ending, Some(reason), Manner::from(&error));
             }
-            (Ok(()), None) => {}
+            (Ok(_), None) => {}
         }
     }
 

@@ -1,9 +1,10 @@
 //! What the author of an autonomic service agent writes about its class.
 
+use crate::control::Failure;
 use crate::event::Events;
 use crate::manifest::{self, Problem, is_met};
 use crate::roles::{Activity, Control, Outstanding, Role};
-use actix::Recipient;
+use actix::{Message, Recipient};
 use futures_util::future::LocalBoxFuture;
 use grasp::{Asa, Grasp};
 use serde_json::Value;
@@ -195,9 +196,18 @@ impl Site {
     }
 }
 
-/// A running instance: what it is registered as, and what it says about itself.
+/// What an operator asks of an instance itself, in words that its class knows; the answer goes back to the operator as it is.
+///
+/// Whoever may speak with the node may send anything: what is not understood is answered with
+/// [`FailureCode::Malformed`](crate::control::FailureCode::Malformed).
+#[derive(Debug, Clone, PartialEq, Message)]
+#[rtype(result = "Result<Value, Failure>")]
+pub struct Query(pub Value);
+
+/// A running instance: what it is registered as, what it says about itself, and who answers operators for it.
 pub struct Agent {
     pub(crate) asa: Asa,
+    pub(crate) desk: Option<Recipient<Query>>,
     pub(crate) description: Description,
 }
 
@@ -216,7 +226,14 @@ impl Agent {
     /// An instance registered so.
     #[must_use]
     pub fn new(asa: Asa) -> Self {
-        Self { asa, description: Description::default() }
+        Self { asa, desk: None, description: Description::default() }
+    }
+
+    /// Adds the role that answers what operators ask of the instance itself.
+    #[must_use]
+    pub fn desk(mut self, desk: Recipient<Query>) -> Self {
+        self.desk = Some(desk);
+        self
     }
 
     /// Adds what it says about itself.

@@ -87,6 +87,14 @@ pub enum Command {
         /// How often, 1 to [`MAX_DRILLS`], each time after the last recovery.
         count: u32,
     },
+    /// Asks an instance something in words of its own class; the answer is whatever the class says.
+    Query {
+        /// The instance; if this is empty, the only one that answers queries.
+        #[serde(default)]
+        instance: String,
+        /// What its class understands.
+        query: serde_json::Value,
+    },
     /// Shows or changes the log level: `{"level": "..."}`.
     LogLevel {
         /// Directives such as `info,grasp::actors=debug`; none only shows what is in force.

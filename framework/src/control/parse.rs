@@ -82,6 +82,9 @@ mod tests {
             (r#"{"version":1,"command":"reload","plann":true}"#, "`plann` has no meaning for this command"),
             (r#"{"version":1,"command":"status","force":true}"#, "`force` has no meaning for this command"),
             (r#"{"version":1,"command":"move","move":"fly","instance":"a"}"#, "unknown variant `fly`"),
+            (r#"{"version":1,"command":"query","instance":"a"}"#, "missing field `query`"),
+            (r#"{"version":1,"command":"query","instance":["a"],"query":1}"#, "expected a string"),
+            (r#"{"version":1,"command":"query","query":1,"force":true}"#, "`force` has no meaning for this command"),
             (r#"{"version":1,"command":"drill","role":"pool","fault":"panic","count":0}"#, "allowed are 1 to 100"),
             (r#"{"version":1,"command":"drill","role":"pool","fault":"panic","count":101}"#, "`count` is 101"),
         ] {
@@ -104,6 +107,9 @@ mod tests {
         let request = Request::from_line(br#"{"version":1,"command":"move","move":"uninstall","instance":"gray"}"#);
         let Command::Move { force, purge, .. } = request.unwrap().command else { panic!() };
         assert!(!force && !purge);
+        let request = Request::from_line(br#"{"version":1,"command":"query","query":{"of":[null,1.5]}}"#);
+        let Command::Query { instance, query } = request.unwrap().command else { panic!() };
+        assert_eq!((instance.as_str(), query), ("", serde_json::json!({"of": [null, 1.5]})));
     }
 
     /// Lines that are nearly requests: a request with some bytes replaced, removed or inserted.

@@ -1,7 +1,7 @@
 //! One incarnation of an instance: built from its mandate, proven healthy, drained, taken down.
 
 use super::{Fallen, Root};
-use crate::class::{Belongings, Class, Description, Mandate, RoleHandle, Site};
+use crate::class::{Belongings, Class, Description, Mandate, Query, RoleHandle, Site};
 use crate::event::Events;
 use crate::node_config::restart_limits;
 use crate::roles::{Activity, Control, Load, Outstanding};
@@ -74,6 +74,7 @@ pub(super) struct Incarnation {
     pub(super) mandate: Arc<Mandate>,
     pub(super) registered: String,
     pub(super) description: Description,
+    pub(super) desk: Option<Recipient<Query>>,
     pub(super) activity: Activity,
     pub(super) number: u64,
     /// That it has given up, until somebody acts on it.
@@ -143,13 +144,14 @@ impl Kit {
         };
         match assembled {
             Ok(agent) => {
-                let (asa, description, roles) = (agent.asa, agent.description, roles.take());
+                let (asa, description, desk, roles) = (agent.asa, agent.description, agent.desk, roles.take());
                 let grasp = self.grasp.clone();
                 Ok(Incarnation {
                     class,
                     mandate,
                     registered,
                     description,
+                    desk,
                     activity,
                     number,
                     word,

@@ -6,6 +6,7 @@ mod instance;
 mod moves;
 mod plan;
 mod policy;
+mod query;
 mod rebuilds;
 mod reload;
 mod replace;
@@ -204,6 +205,7 @@ impl Handler<Execute> for Root {
             Command::Drill { role, fault, instance, count } => {
                 as_json(self.drill(&role, fault, instance.as_deref(), count))
             }
+            Command::Query { instance, query } => self.query(&instance, query),
             Command::LogLevel { level } => {
                 let shown = self.log_level(level.as_deref());
                 Box::pin(fut::ready(json(shown)))

@@ -3,6 +3,7 @@
 
 #[path = "../agents/mod.rs"]
 mod agents;
+mod queries;
 mod reload;
 mod reports;
 

@@ -70,7 +70,8 @@ mod tests {
 
     #[test]
     fn the_schema_names_the_classes_asked_for() {
-        for (asked, names) in [(Vec::new(), vec!["briggs", "gray", "prefix"]), (vec!["gray".to_owned()], vec!["gray"])] {
+        for (asked, names) in [(Vec::new(), vec!["briggs", "gray", "prefix"]), (vec!["gray".to_owned()], vec!["gray"])]
+        {
             let (code, out, err) = ask(ManifestCommand::Schema { classes: asked });
             let schema: Value = serde_json::from_str(&out).unwrap();
             assert_eq!((code, err.as_str()), (0, ""));

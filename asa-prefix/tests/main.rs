@@ -4,5 +4,6 @@
 mod need;
 mod params;
 mod plausible;
+mod pool;
 mod space;
 mod wire;

@@ -36,6 +36,7 @@ impl PoolCore {
             Request::Returned { block, gone } => self.returned(&block, gone),
             Request::TakeBack { session, block } => self.take_back(session, block),
             Request::Examine { session, block, asker } => Ok(Answer::Verdict(self.examine(session, block, asker))),
+            Request::Inquire(block) => self.inquire(block),
             Request::Settle { block, session, moved } => self.settle(&block, Some(session), moved),
             Request::Resolve { block, moved } => self.settle(&block, None, moved),
             Request::Import(planned) => self.import(&planned),
@@ -141,7 +142,7 @@ impl PoolCore {
 
     fn confirm(&mut self, deal: &Deal) -> Decision {
         match self.state_of(Part::Provider, deal) {
-            // The taker has been told that it has not got it: what it makes of that, it will tell.
+            // The taker has been asked, or has been told that it has not got it: now its word counts.
             Some((block, State::Doubt { .. })) if self.book.is_void(deal, block) => Err(PoolError::NoDeal),
             // In doubt if this pool, but not the negotiation, has lived anew meanwhile.
             Some((block, State::Offered(_) | State::Doubt { .. })) => {

@@ -99,6 +99,9 @@ pub enum Request {
         /// Which side asks.
         asker: Part,
     },
+    /// The other side is about to be asked about a block that is in doubt: only when this is answered may the question leave.
+    /// From then on its answer decides, and a confirmation that comes late does not: the taker may have let go meanwhile.
+    Inquire(Prefix),
     /// The other side has told what became of a negotiation that is in doubt here.
     Settle {
         /// The block.

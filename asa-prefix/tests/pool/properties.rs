@@ -278,8 +278,7 @@ impl World {
                 }
             }
             Op::Order(at, what) => {
-                let block = p(&format!("2001:db8::{}:0:0:0:0/62", at & 0xfc));
-                let block = Prefix::of(block.address(), 62).unwrap();
+                let block = p(&format!("2001:db8:0:{:x}::/62", at & 0xfc));
                 match what {
                     0 => self.send(bench, Request::Exclude(block)),
                     1 => self.send(bench, Request::Include(block)),

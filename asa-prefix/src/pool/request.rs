@@ -56,7 +56,8 @@ pub enum Request {
         /// Whether the connection broke after the acceptance had left.
         reset: bool,
     },
-    /// Give a client of this node a block; who has one of that length gets the same again (PM-S-12).
+    /// Give a client of this node a block; who has one of that length gets the same again (PM-S-12), and no earlier end than
+    /// it was promised before, unless that was none.
     Delegate {
         /// Who.
         client: String,

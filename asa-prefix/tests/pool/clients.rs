@@ -91,6 +91,9 @@ fn a_renewal_moves_the_end() {
     bench.spend(1);
     assert_eq!((bench.name(block), bench.ended.as_slice()), ("free", [block].as_slice()));
     let block = bench.block(lease("c", Some(100)));
+    bench.block(lease("c", Some(1)));
+    bench.spend(99);
+    assert_eq!(bench.name(block), "delegated", "it may not have heard of the earlier end");
     bench.block(lease("c", None));
     bench.spend(1_000_000);
     assert_eq!((bench.name(block), bench.core.deadline()), ("delegated", None));

@@ -165,7 +165,7 @@ impl Net {
                 None => return,
             },
             Stage::Requested => {
-                let want = super::bench::want(length);
+                let want = want(length);
                 Stage::Holding(self.nodes[at].send(Request::Hold { deal: giver, want, longest: 64, dry: None }))
             }
             Stage::Holding(id) => match self.nodes[at].replies.remove(&id) {
@@ -427,7 +427,7 @@ fn stage_is_read(stage: Stage) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     /// PM-S-02, PM-S-18, the crash table: with messages lost, late and twice, and crashes anywhere, no address is used on
     /// two nodes at any time, and settling leaves no doubt and loses nothing.

@@ -214,7 +214,8 @@ pub enum Verdict {
 pub struct Tally {
     /// Blocks.
     pub blocks: u64,
-    /// Addresses, saturating.
+    /// Addresses, saturating; decimal digits in JSON, whose numbers are too small.
+    #[serde(with = "crate::decimal")]
     pub addresses: u128,
 }
 
@@ -231,6 +232,10 @@ pub struct AggregateCensus {
     pub states: BTreeMap<String, Tally>,
     /// 0 if all that is free is in one piece (PM-O-08).
     pub fragmentation: f64,
+    /// The aggregate in the order of its addresses: up to 64 equal parts, each the letter of the state that has most of it
+    /// ([`State::letter`]). Empty for all but the first 256 aggregates.
+    #[serde(default)]
+    pub map: String,
 }
 
 /// What a pool holds.
@@ -240,7 +245,8 @@ pub struct Census {
     pub aggregates: Vec<AggregateCensus>,
     /// Blocks that are on their way into the pool or in doubt, and in no aggregate.
     pub foreign: BTreeMap<String, Tally>,
-    /// Free addresses of each family.
+    /// Free addresses of each family; decimal digits in JSON.
+    #[serde(with = "crate::decimal::of_families")]
     pub free: BTreeMap<Family, u128>,
     /// Fragmentation of what is free in each family.
     pub fragmentation: BTreeMap<Family, f64>,

@@ -193,7 +193,11 @@ impl PoolCore {
         };
         let mut free = self.book.space.free_blocks().filter(|block| near(block) && wanted("free")).peekable();
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let others = self.book.blocks.range((from, Bound::Unbounded)).filter(|(block, state)| near(block) && wanted(state.name()));
+        let others = self
+            .book
+            .blocks
+            .range((from, Bound::Unbounded))
+            .filter(|(block, state)| near(block) && wanted(state.name()));
         let mut others = others.peekable();
         let mut found = Vec::new();
         while found.len() < limit {

@@ -4,7 +4,7 @@ use asa_framework::class::{Class, ClassInfo};
 
 /// Returns every class that a manifest can name.
 pub(crate) fn all() -> Vec<&'static dyn Class> {
-    asa_gray_briggs::CLASSES.to_vec()
+    [asa_gray_briggs::CLASSES, asa_prefix::CLASSES].concat()
 }
 
 /// Returns what each class says about itself.

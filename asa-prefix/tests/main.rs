@@ -1,6 +1,8 @@
 //! What prefix management guarantees, by subject.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+mod desk;
+mod forecast;
 mod need;
 mod nodes;
 mod params;

@@ -70,7 +70,8 @@ mod tests {
 
     #[test]
     fn the_schema_names_the_classes_asked_for() {
-        for (asked, names) in [(Vec::new(), vec!["briggs", "gray"]), (vec!["gray".to_owned()], vec!["gray"])] {
+        for (asked, names) in [(Vec::new(), vec!["briggs", "gray", "prefix"]), (vec!["gray".to_owned()], vec!["gray"])]
+        {
             let (code, out, err) = ask(ManifestCommand::Schema { classes: asked });
             let schema: Value = serde_json::from_str(&out).unwrap();
             assert_eq!((code, err.as_str()), (0, ""));
@@ -119,7 +120,7 @@ mod tests {
     fn an_unknown_class_is_refused_with_those_there_are() {
         let (code, out, err) = ask(ManifestCommand::Defaults { class: "grey".to_owned() });
         assert_eq!((code, out.as_str()), (2, ""));
-        let lines = "carries no class \"grey\"\n    allowed: briggs, gray\n    hint:    did you mean gray?\n";
+        let lines = "carries no class \"grey\"\n    allowed: briggs, gray, prefix\n    hint:    did you mean gray?\n";
         assert!(err.ends_with(lines), "{err}");
         assert_eq!(ask(ManifestCommand::Schema { classes: vec!["x".to_owned()] }).0, 2);
     }

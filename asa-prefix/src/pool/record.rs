@@ -171,7 +171,8 @@ impl State {
     pub fn lease(&self) -> Option<&Lease> {
         match self {
             Self::Delegated(lease) | Self::Cooling(lease) => Some(lease),
-            _ => None,
+            Self::Free | Self::Held(_) | Self::Offered(_) | Self::Granted(_) | Self::Accepting(_) => None,
+            Self::Returning | Self::Doubt { .. } | Self::Dry(_) | Self::Excluded => None,
         }
     }
 }

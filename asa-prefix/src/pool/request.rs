@@ -56,7 +56,8 @@ pub enum Request {
         /// Whether the connection broke after the acceptance had left.
         reset: bool,
     },
-    /// Give a client of this node a block; who has one of that length gets the same again (PM-S-12).
+    /// Give a client of this node a block; who has one of that length gets the same again (PM-S-12), and no earlier end than
+    /// it was promised before, unless that was none.
     Delegate {
         /// Who.
         client: String,
@@ -99,6 +100,9 @@ pub enum Request {
         /// Which side asks.
         asker: Part,
     },
+    /// The other side is about to be asked about a block that is in doubt: only when this is answered may the question leave.
+    /// From then on its answer decides, and a confirmation that comes late does not: the taker may have let go meanwhile.
+    Inquire(Prefix),
     /// The other side has told what became of a negotiation that is in doubt here.
     Settle {
         /// The block.

@@ -2,7 +2,7 @@
 
 use super::error::{Error, failed};
 use super::files::{Birth, FORMAT};
-use super::line::{self, Entry, Head, Next, Stamp};
+use super::line::{self, Entry, Head, Next};
 use super::record::Sum;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -65,7 +65,6 @@ pub(super) fn list(ledger: &Path) -> Result<Vec<u64>, Error> {
 #[derive(Debug, Clone, Copy, Deserialize)]
 pub(super) struct Brief {
     pub(super) seq: u64,
-    pub(super) time: Stamp,
     #[serde(default)]
     pub(super) more: bool,
     pub(super) sum: Sum,
@@ -98,8 +97,6 @@ pub(super) struct Tail {
     pub(super) sum: Sum,
     /// Bytes that are whole batches; what follows was never finished.
     pub(super) length: u64,
-    /// The time of the last line, or of the head.
-    pub(super) time: Stamp,
 }
 
 /// Reads a segment line by line.
@@ -117,7 +114,7 @@ pub(super) fn read(
     let file = File::open(&path).map_err(failed("open", &path))?;
     let (mut file, mut buffer) = (BufReader::with_capacity(1 << 18, file), Vec::new());
     let (head, length) = head(&mut file, &mut buffer, &path, segment, birth)?;
-    let mut tail = Tail { seq: head.after, sum: head.sum, time: head.time, length, head };
+    let mut tail = Tail { seq: head.after, sum: head.sum, length, head };
     let (mut length, mut seq, mut more) = (tail.length, tail.seq, false);
     // What is wrong with a line is told when another one follows it.
     let mut wrong = None;
@@ -151,7 +148,7 @@ pub(super) fn read(
         (seq, more, length) = (brief.seq, brief.more, length + bytes);
         visit(Line { brief, number, json, path: &path })?;
         if !more {
-            tail = Tail { seq, sum: brief.sum, length, time: brief.time, ..tail };
+            tail = Tail { seq, sum: brief.sum, length, ..tail };
         }
     }
     match wrong {

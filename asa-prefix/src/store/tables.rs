@@ -367,6 +367,9 @@ pub(super) struct Content {
 
 /// Moves the snapshots of a closed database aside; returns how many there were.
 fn snapshots_aside(path: &Path) -> Result<usize, Error> {
+    if !files::exists(path)? {
+        return Ok(0);
+    }
     let mut moved = 0;
     for entry in fs::read_dir(path).map_err(failed("read", path))? {
         let name = entry.map_err(failed("read", path))?.file_name();

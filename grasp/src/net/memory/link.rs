@@ -46,6 +46,11 @@ impl Wire {
         datagrams
     }
 
+    /// Nothing is delivered to a node any more, until it joins again.
+    pub(super) fn leave(&mut self, node: usize) {
+        self.members.retain(|(member, _), _| *member != node);
+    }
+
     /// Delivers to all other members; the draws come in the order of the members, so that a seed repeats itself.
     pub(super) fn multicast(
         &mut self,

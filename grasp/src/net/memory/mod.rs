@@ -4,20 +4,22 @@
 
 mod link;
 mod pipe;
+mod power;
 
 pub use link::Conditions;
 
 use super::{ByteStream, Interface, LinkSockets, Listener, MulticastSocket, Network};
 use futures_util::future::BoxFuture;
 use link::{Datagrams, Wire};
-use pipe::Pipe;
+use pipe::{End, Pipe};
+use power::{Path, Power, down};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha12Rng;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
 
@@ -44,6 +46,35 @@ struct Host {
     listeners: BTreeMap<(Ipv6Addr, u16), Incoming>,
     next_port: u16,
     changed: Arc<Notify>,
+    power: Power,
+    /// Counts the times it has gone down: whatever belongs to an earlier life is dead.
+    life: u64,
+    /// The kernel's side of what this life has connected.
+    ends: Vec<Weak<End>>,
+}
+
+impl Host {
+    fn new(interfaces: Vec<Option<FabricLink>>, global: Option<Ipv6Addr>) -> Self {
+        Self {
+            interfaces,
+            global,
+            listeners: BTreeMap::new(),
+            next_port: FIRST_PORT,
+            changed: Arc::default(),
+            power: Power::On,
+            life: 0,
+            ends: Vec::new(),
+        }
+    }
+
+    fn check(&self) -> io::Result<()> {
+        if self.power == Power::On { Ok(()) } else { Err(down()) }
+    }
+
+    fn register(&mut self, end: Weak<End>) {
+        self.ends.retain(|end| end.strong_count() > 0);
+        self.ends.push(end);
+    }
 }
 
 /// The fabric; cloning gives another handle to the same one.
@@ -88,8 +119,7 @@ impl Fabric {
         let id = state.nodes.len();
         let global = Some(global_address(id));
         let interfaces = links.iter().copied().map(Some).collect();
-        let changed = Arc::new(Notify::new());
-        state.nodes.push(Host { interfaces, global, listeners: BTreeMap::new(), next_port: FIRST_PORT, changed });
+        state.nodes.push(Host::new(interfaces, global));
         FabricNode { fabric: self.clone(), id }
     }
 
@@ -148,6 +178,7 @@ impl FabricNode {
     fn bind(&self, address: Ipv6Addr, ports: &[u16]) -> io::Result<FabricListener> {
         let mut state = self.fabric.lock();
         let host = &mut state.nodes[self.id];
+        host.check()?;
         host.listeners.retain(|_, incoming| !incoming.is_closed());
         for port in ports {
             let port = if *port == 0 {
@@ -171,6 +202,7 @@ struct Dialled {
     ours: Pipe,
     theirs: Pipe,
     source: SocketAddrV6,
+    path: Arc<Path>,
     incoming: Incoming,
     latency: Duration,
 }
@@ -179,8 +211,8 @@ impl FabricNode {
     /// Makes both ends of a connection; `None` if a partition swallows the attempt.
     fn dial(&self, to: &SocketAddrV6) -> io::Result<Option<Dialled>> {
         let mut state = self.fabric.lock();
-        let refused = || io::Error::from(io::ErrorKind::ConnectionRefused);
-        let (peer, link, incoming) = state.find(self.id, to).ok_or_else(refused)?;
+        state.nodes[self.id].check()?;
+        let (peer, link, incoming) = state.find(self.id, to)?;
         let wire = link.and_then(|link| state.links.get(&link));
         if wire.is_some_and(|wire| wire.is_cut(self.id, peer)) {
             return Ok(None);
@@ -197,35 +229,46 @@ impl FabricNode {
             }
             _ => SocketAddrV6::new(state.nodes[self.id].global.unwrap_or(Ipv6Addr::LOCALHOST), port, 0, 0),
         };
-        let cut = CutTest { fabric: self.fabric.clone(), link, ends: (self.id, peer) };
-        let (ours, theirs) = Pipe::pair(latency, Arc::new(move || cut.is_cut()));
-        Ok(Some(Dialled { ours, theirs, source, incoming, latency }))
+        let nodes = [self.id, peer];
+        let path =
+            Arc::new(Path { fabric: self.fabric.clone(), link, nodes, lives: nodes.map(|id| state.nodes[id].life) });
+        let (ours, theirs) = Pipe::pair(latency, &path);
+        state.nodes[self.id].register(ours.end());
+        state.nodes[peer].register(theirs.end());
+        Ok(Some(Dialled { ours, theirs, source, path, incoming, latency }))
     }
 }
 
 impl State {
     /// Finds who listens at an address, as seen from a node: the host, the link to it if there is one, and its socket.
-    fn find(&self, from: usize, to: &SocketAddrV6) -> Option<(usize, Option<FabricLink>, Incoming)> {
+    fn find(&self, from: usize, to: &SocketAddrV6) -> io::Result<(usize, Option<FabricLink>, Incoming)> {
+        let (id, link) = self.route(from, to).ok_or(io::ErrorKind::ConnectionRefused)?;
+        if self.nodes[id].power == Power::Off {
+            return Err(io::ErrorKind::HostUnreachable.into());
+        }
+        let listeners = &self.nodes[id].listeners;
+        let socket = listeners.get(&(*to.ip(), to.port())).or(listeners.get(&(Ipv6Addr::UNSPECIFIED, to.port())));
+        let incoming = socket.filter(|incoming| !incoming.is_closed()).cloned();
+        Ok((id, link, incoming.ok_or(io::ErrorKind::ConnectionRefused)?))
+    }
+
+    /// Finds who has an address, as seen from a node: the host, and the link to it if there is one.
+    fn route(&self, from: usize, to: &SocketAddrV6) -> Option<(usize, Option<FabricLink>)> {
         let address = *to.ip();
-        let listening = |id: usize| {
-            let listeners = &self.nodes[id].listeners;
-            let socket = listeners.get(&(address, to.port())).or(listeners.get(&(Ipv6Addr::UNSPECIFIED, to.port())));
-            socket.filter(|incoming| !incoming.is_closed()).cloned()
-        };
         if address.is_loopback() || self.nodes[from].global == Some(address) {
-            return Some((from, None, listening(from)?));
+            return Some((from, None));
         }
         if address.is_unicast_link_local() {
             let at = (to.scope_id() as usize).checked_sub(1)?;
             let link = (*self.nodes[from].interfaces.get(at)?)?;
             let on_link = |id: &usize| self.nodes[*id].interfaces.contains(&Some(link));
             let id = (0..self.nodes.len()).filter(on_link).find(|id| link_local_address(link, *id) == address)?;
-            return Some((id, Some(link), listening(id)?));
+            return Some((id, Some(link)));
         }
         let id = (0..self.nodes.len()).find(|id| self.nodes[*id].global == Some(address))?;
         let shared = self.nodes[from].interfaces.iter().flatten();
         let link = shared.copied().find(|link| self.nodes[id].interfaces.contains(&Some(*link)));
-        Some((id, link.or(self.nodes[from].interfaces.iter().flatten().next().copied()), listening(id)?))
+        Some((id, link.or(self.nodes[from].interfaces.iter().flatten().next().copied())))
     }
 }
 
@@ -233,6 +276,7 @@ impl Network for FabricNode {
     fn interfaces(&self) -> io::Result<Vec<Interface>> {
         let state = self.fabric.lock();
         let host = &state.nodes[self.id];
+        host.check()?;
         let up = host.interfaces.iter().enumerate().filter_map(|(at, link)| Some((at, (*link)?)));
         Ok(up
             .map(|(at, link)| Interface {
@@ -258,7 +302,8 @@ impl Network for FabricNode {
         let wire = state.links.get_mut(&link).ok_or(io::ErrorKind::NotFound)?;
         let datagrams = wire.join(self.id, interface.index);
         let source = SocketAddrV6::new(address, answers.port, 0, 0);
-        let multicast = FabricMulticast { node: self.clone(), link, source, datagrams };
+        let life = state.nodes[self.id].life;
+        let multicast = FabricMulticast { node: self.clone(), life, link, source, datagrams };
         Ok(LinkSockets { multicast: Box::new(multicast), answers: Box::new(answers) })
     }
 
@@ -273,6 +318,9 @@ impl Network for FabricNode {
             if !dialled.latency.is_zero() {
                 tokio::time::sleep(dialled.latency * 2).await;
             }
+            if !dialled.path.is_whole() {
+                return Err(io::ErrorKind::ConnectionRefused.into());
+            }
             let arrival: (ByteStream, SocketAddr) = (Box::new(dialled.theirs), dialled.source.into());
             dialled.incoming.try_send(arrival).map_err(|_| io::ErrorKind::ConnectionRefused)?;
             Ok(Box::new(dialled.ours) as ByteStream)
@@ -284,29 +332,25 @@ impl Network for FabricNode {
     }
 }
 
-/// Asks whether a partition lies between the ends of a connection.
-struct CutTest {
-    fabric: Fabric,
-    link: Option<FabricLink>,
-    ends: (usize, usize),
-}
-
-impl CutTest {
-    fn is_cut(&self) -> bool {
-        let Some(link) = self.link else { return false };
-        self.fabric.lock().links.get(&link).is_some_and(|wire| wire.is_cut(self.ends.0, self.ends.1))
-    }
-}
-
 struct FabricMulticast {
     node: FabricNode,
+    life: u64,
     link: FabricLink,
     source: SocketAddrV6,
     datagrams: Arc<Datagrams>,
 }
 
+impl FabricMulticast {
+    fn is_dead(&self) -> bool {
+        self.node.fabric.lock().nodes[self.node.id].life != self.life
+    }
+}
+
 impl MulticastSocket for FabricMulticast {
     fn send(&self, bytes: &[u8]) -> io::Result<()> {
+        if self.is_dead() {
+            return Ok(());
+        }
         let mut state = self.node.fabric.lock();
         if !state.nodes[self.node.id].interfaces.contains(&Some(self.link)) {
             return Err(io::ErrorKind::NetworkDown.into());
@@ -320,7 +364,10 @@ impl MulticastSocket for FabricMulticast {
     }
 
     fn receive(&self) -> BoxFuture<'_, io::Result<(Vec<u8>, SocketAddr)>> {
-        Box::pin(async { Ok(self.datagrams.next().await) })
+        Box::pin(async {
+            let datagram = self.datagrams.next().await;
+            if self.is_dead() { std::future::pending().await } else { Ok(datagram) }
+        })
     }
 }
 
@@ -335,6 +382,12 @@ impl Listener for FabricListener {
     }
 
     fn accept(&self) -> BoxFuture<'_, io::Result<(ByteStream, SocketAddr)>> {
-        Box::pin(async { self.accepted.lock().await.recv().await.ok_or(io::ErrorKind::BrokenPipe.into()) })
+        Box::pin(async {
+            match self.accepted.lock().await.recv().await {
+                Some(arrival) => Ok(arrival),
+                // The node has gone down.
+                None => std::future::pending().await,
+            }
+        })
     }
 }

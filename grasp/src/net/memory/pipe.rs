@@ -1,12 +1,13 @@
 //! A connection of the fabric: two directions, each a queue of chunks with their time of arrival.
 //!
 //! It ends as the kernel's connections do: an end that is closed lets the other one read everything and then the end; data
-//! that it has not read, or that arrives later, is answered with a reset.
+//! that it has not read, or that arrives later, is answered with a reset. After the end, that shows in writing only.
 
+use super::power::{Between, Path, down};
 use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -14,8 +15,6 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 /// Bytes in flight in one direction before a writer waits.
 const WINDOW: usize = 65_536;
-
-type CutTest = Arc<dyn Fn() -> bool + Send + Sync>;
 
 #[derive(Default)]
 struct Direction {
@@ -55,31 +54,44 @@ impl Shared {
     }
 }
 
-/// One end of a connection.
-pub(super) struct Pipe {
+/// One end of a connection, as its node's kernel has it.
+pub(super) struct End {
     incoming: Shared,
     outgoing: Shared,
     latency: Duration,
-    is_cut: CutTest,
+    path: Arc<Path>,
+    side: usize,
+}
+
+/// One end of a connection, as its process holds it.
+pub(super) struct Pipe {
+    end: Arc<End>,
     timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl Pipe {
-    pub(super) fn pair(latency: Duration, is_cut: CutTest) -> (Self, Self) {
+    pub(super) fn pair(latency: Duration, path: &Arc<Path>) -> (Self, Self) {
         let (a, b) = (Shared::default(), Shared::default());
-        let end = |incoming: &Shared, outgoing: &Shared| Self {
-            incoming: incoming.clone(),
-            outgoing: outgoing.clone(),
-            latency,
-            is_cut: is_cut.clone(),
-            timer: None,
+        let end = |side, incoming: &Shared, outgoing: &Shared| {
+            let (incoming, outgoing, path) = (incoming.clone(), outgoing.clone(), path.clone());
+            Self { end: Arc::new(End { incoming, outgoing, latency, path, side }), timer: None }
         };
-        (end(&a, &b), end(&b, &a))
+        (end(0, &a, &b), end(1, &b, &a))
+    }
+
+    pub(super) fn end(&self) -> Weak<End> {
+        Arc::downgrade(&self.end)
+    }
+}
+
+impl End {
+    fn between(&self) -> Between {
+        self.path.between(self.side)
     }
 
     fn close_outgoing(&self) {
         // Across a cut not even the end of the connection is heard.
-        if (self.is_cut)() {
+        if self.between() != Between::Open {
             return;
         }
         let mut outgoing = self.outgoing.lock();
@@ -89,7 +101,10 @@ impl Pipe {
     }
 
     /// Closes both directions, as the kernel does it for who lets go of a socket.
-    fn close(&self) {
+    pub(super) fn close(&self) {
+        if self.between() == Between::Dead {
+            return;
+        }
         let now = Instant::now();
         let (unread, late) = {
             let mut incoming = self.incoming.lock();
@@ -102,17 +117,27 @@ impl Pipe {
             self.close_outgoing();
         }
         let reset = if unread { Some(now) } else { late };
-        if let Some(sent) = reset.filter(|_| !(self.is_cut)()) {
+        if let Some(sent) = reset.filter(|_| self.between() == Between::Open) {
             self.outgoing.lock().reset(sent + self.latency);
         }
+    }
+
+    /// Lets whoever reads or writes here look anew.
+    pub(super) fn wake(&self) {
+        self.incoming.lock().wake();
+        self.outgoing.lock().wake();
     }
 }
 
 impl AsyncRead for Pipe {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let end = self.end.clone();
         loop {
+            if end.between() == Between::Dead {
+                return Poll::Ready(Err(down()));
+            }
             let due = {
-                let mut incoming = self.incoming.lock();
+                let mut incoming = end.incoming.lock();
                 let now = Instant::now();
                 let (closed, reset) = (incoming.closed, incoming.reset);
                 let ready = |due: Option<Instant>| due.is_some_and(|due| due <= now);
@@ -130,9 +155,10 @@ impl AsyncRead for Pipe {
                         }
                         return Poll::Ready(Ok(()));
                     }
+                    // As the kernel's, a reset after the end can be told by writing only.
+                    None if ready(closed) && closed <= reset.or(closed) => return Poll::Ready(Ok(())),
                     _ if ready(reset) => return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
                     Some((due, _)) => reset.map_or(*due, |reset| reset.min(*due)),
-                    None if ready(closed) => return Poll::Ready(Ok(())),
                     None => match closed.into_iter().chain(reset).min() {
                         Some(due) => due,
                         None => {
@@ -143,7 +169,7 @@ impl AsyncRead for Pipe {
                 }
             };
             // What comes meanwhile may be due earlier.
-            self.incoming.lock().reader = Some(cx.waker().clone());
+            end.incoming.lock().reader = Some(cx.waker().clone());
             let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(due)));
             if timer.deadline() != due {
                 timer.as_mut().reset(due);
@@ -157,17 +183,19 @@ impl AsyncRead for Pipe {
 
 impl AsyncWrite for Pipe {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        if self.incoming.lock().is_reset() {
+        let end = &self.end;
+        let between = end.between();
+        if between != Between::Dead && end.incoming.lock().is_reset() {
             return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
         }
-        if bytes.is_empty() || (self.is_cut)() {
+        if bytes.is_empty() || matches!(between, Between::Dead | Between::Silent) {
             return Poll::Ready(Ok(bytes.len()));
         }
-        let mut outgoing = self.outgoing.lock();
-        if outgoing.reader_gone {
+        let mut outgoing = end.outgoing.lock();
+        if outgoing.reader_gone || between == Between::Unknown {
             drop(outgoing);
             // It travels there, and the reset back.
-            self.incoming.lock().reset(Instant::now() + self.latency * 2);
+            end.incoming.lock().reset(Instant::now() + end.latency * 2);
             return Poll::Ready(Ok(bytes.len()));
         }
         if outgoing.queued >= WINDOW {
@@ -176,7 +204,7 @@ impl AsyncWrite for Pipe {
         }
         let taken = bytes.len().min(WINDOW - outgoing.queued);
         outgoing.queued += taken;
-        outgoing.chunks.push_back((Instant::now() + self.latency, bytes[..taken].to_vec()));
+        outgoing.chunks.push_back((Instant::now() + end.latency, bytes[..taken].to_vec()));
         if let Some(waker) = outgoing.reader.take() {
             waker.wake();
         }
@@ -188,13 +216,13 @@ impl AsyncWrite for Pipe {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.close_outgoing();
+        self.end.close_outgoing();
         Poll::Ready(Ok(()))
     }
 }
 
 impl Drop for Pipe {
     fn drop(&mut self) {
-        self.close();
+        self.end.close();
     }
 }

@@ -29,7 +29,6 @@ const LAST_WORD: Duration = Duration::from_millis(500);
 
 /// Runs the demonstration; 0 if every negotiation ended by agreement or decline.
 pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<u8> {
-    
     let out = Lines::stdout();
     node::log(crate::cli::LogFormat::Text, &Log { level: "error".into(), ..Log::default() }, &out);
     let mut sources = settings::sources(Some(Path::new("config/demo.toml")), &[], &[]);

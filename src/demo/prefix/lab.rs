@@ -119,7 +119,8 @@ fn manifest(name: &str, role: &str, device: &str, class: &'static dyn Class) -> 
          device_role = \"{device}\"\ndevice_roles = [\"RSG /48\", \"ASG /52\", \"CSG /58\"]\n\
          documentation_prefixes = true\nipv6_need = 8\npreferred_s = 20\nvalid_s = 30\nreturn_after_s = 120\n{prefixes}"
     );
-    let sources = Sources { path: Some(format!("{name}.toml").into()), content: Some(text.into_bytes()), ..Sources::default() };
+    let sources =
+        Sources { path: Some(format!("{name}.toml").into()), content: Some(text.into_bytes()), ..Sources::default() };
     Manifest::load(sources, &[class]).map_err(|problems| anyhow::anyhow!("{problems}"))
 }
 

@@ -1,6 +1,7 @@
 //! The command line: every subcommand, its options and its help.
 
 pub(crate) mod control;
+pub(crate) mod pool;
 
 use std::net::SocketAddr;
 use std::num::NonZeroU64;
@@ -29,6 +30,7 @@ pub(crate) enum Command {
     Synchronize(SynchronizeArgs),
     Flood(FloodArgs),
     GetFlood(GetFloodArgs),
+    Pool(pool::PoolArgs),
     #[command(flatten)]
     Control(control::Control),
 }

@@ -11,6 +11,7 @@ mod lines;
 mod manifest;
 mod node;
 mod output;
+mod pool;
 mod reload;
 mod run;
 mod settings;
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         cli::Command::Synchronize(args) => browse::synchronize(&args),
         cli::Command::Flood(args) => browse::flood(&args),
         cli::Command::GetFlood(args) => browse::get_flood(&args),
+        cli::Command::Pool(args) => pool::run(args.command),
         cli::Command::Control(command) => control::run(command),
     };
     node::flush_log();

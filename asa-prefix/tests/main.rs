@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, missing_docs)]
 
 mod delegator;
+mod desk;
+mod forecast;
 mod need;
 mod nodes;
 mod params;

@@ -16,7 +16,7 @@ use super::Trouble;
 const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 
 /// Asks the node on this socket.
-pub(super) async fn ask(path: &Path, command: Command, limit: Duration) -> Result<Value, Trouble> {
+pub(crate) async fn ask(path: &Path, command: Command, limit: Duration) -> Result<Value, Trouble> {
     let at = path.display();
     let failed = |what: &str| Trouble::Failed(format!("{at}: {what}"));
     let stream = match timeout(CONNECT_LIMIT, UnixStream::connect(path)).await {

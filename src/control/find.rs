@@ -14,7 +14,7 @@ const VARIABLES: [&str; 2] = ["RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR"];
 const MAX_ENTRIES: usize = 10_000;
 
 /// Returns the socket that the command line means.
-pub(super) fn socket(args: &NodeArgs) -> Result<PathBuf, Trouble> {
+pub(crate) fn socket(args: &NodeArgs) -> Result<PathBuf, Trouble> {
     let env = |name: &str| std::env::var(name).ok();
     if let Some(path) = &args.socket {
         return Ok(path.clone());

@@ -1,13 +1,13 @@
 //! `asa status` and its like: asks a running node, over its control socket.
 
-mod client;
-mod find;
+pub(crate) mod client;
+pub(crate) mod find;
 mod life;
 mod operate;
 mod show;
 mod status;
 mod status_text;
-mod text;
+pub(crate) mod text;
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -22,17 +22,17 @@ use crate::node;
 use crate::output::Look;
 
 /// The node refused, failed, or is not well.
-const REFUSED: u8 = 1;
+pub(crate) const REFUSED: u8 = 1;
 /// Nobody is on the socket, or nobody knows which socket is meant.
 const NOBODY: u8 = 2;
 /// How long a question may take, in seconds.
-const QUESTION: u32 = 10;
+pub(crate) const QUESTION: u32 = 10;
 /// How long a change may take, in seconds: agents end their work first.
-const CHANGE: u32 = 900;
+pub(crate) const CHANGE: u32 = 900;
 
 /// Why there is no answer to show.
 #[derive(Debug, thiserror::Error)]
-enum Trouble {
+pub(crate) enum Trouble {
     /// Nobody could be asked.
     #[error("{0}")]
     Nobody(String),
@@ -42,7 +42,7 @@ enum Trouble {
 }
 
 impl Trouble {
-    fn code(&self) -> u8 {
+    pub(crate) fn code(&self) -> u8 {
         match self {
             Self::Nobody(_) => NOBODY,
             Self::Failed(_) => REFUSED,
@@ -50,7 +50,7 @@ impl Trouble {
     }
 
     /// Says it on standard error, and returns the exit code.
-    fn tell(&self) -> u8 {
+    pub(crate) fn tell(&self) -> u8 {
         // Nobody is left to be told that nobody reads this.
         let _ = writeln!(io::stderr().lock(), "asa: {}", lines_shown(look(), &self.to_string()));
         self.code()
@@ -58,7 +58,7 @@ impl Trouble {
 }
 
 /// What a subcommand shows, and its exit code.
-type Shown = Result<(String, u8), Trouble>;
+pub(crate) type Shown = Result<(String, u8), Trouble>;
 
 /// Carries out a subcommand.
 pub(crate) fn run(command: Control) -> anyhow::Result<u8> {
@@ -84,19 +84,14 @@ pub(crate) fn run(command: Control) -> anyhow::Result<u8> {
 }
 
 /// Asks the node that is meant, and turns its answer into text and exit code; with `--json` the answer is the text.
-fn ask<T: DeserializeOwned>(
+pub(crate) fn ask<T: DeserializeOwned>(
     args: &NodeArgs,
     limit: u32,
     command: protocol::Command,
     show: impl FnOnce(Look, T) -> String,
     code: impl FnOnce(&T) -> u8,
 ) -> anyhow::Result<Shown> {
-    let limit = Duration::from_secs(args.timeout.unwrap_or(limit).into());
-    let path = match find::socket(args) {
-        Ok(path) => path,
-        Err(trouble) => return Ok(Err(trouble)),
-    };
-    let value = match node::block_on(false, client::ask(&path, command, limit))? {
+    let value = match answer(args, limit, command)? {
         Ok(value) => value,
         Err(trouble) => return Ok(Err(trouble)),
     };
@@ -107,8 +102,21 @@ fn ask<T: DeserializeOwned>(
     }))
 }
 
+/// What the node that is meant answers.
+pub(crate) fn answer(
+    args: &NodeArgs,
+    limit: u32,
+    command: protocol::Command,
+) -> anyhow::Result<Result<Value, Trouble>> {
+    let limit = Duration::from_secs(args.timeout.unwrap_or(limit).into());
+    match find::socket(args) {
+        Ok(path) => node::block_on(false, client::ask(&path, command, limit)),
+        Err(trouble) => Ok(Err(trouble)),
+    }
+}
+
 /// Reads an answer as what it should be.
-fn understand<T: DeserializeOwned>(value: Value) -> Result<T, Trouble> {
+pub(crate) fn understand<T: DeserializeOwned>(value: Value) -> Result<T, Trouble> {
     serde_json::from_value(value).map_err(|error| {
         Trouble::Failed(format!(
             "the node's answer is not what this version of asa expects ({error}); is it another version?"
@@ -117,7 +125,7 @@ fn understand<T: DeserializeOwned>(value: Value) -> Result<T, Trouble> {
 }
 
 /// Writes a text to standard output; a reader that has seen enough changes nothing about the exit code.
-fn print(text: &str, code: u8) -> anyhow::Result<u8> {
+pub(crate) fn print(text: &str, code: u8) -> anyhow::Result<u8> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
@@ -125,12 +133,12 @@ fn print(text: &str, code: u8) -> anyhow::Result<u8> {
     }
 }
 
-fn look() -> Look {
+pub(crate) fn look() -> Look {
     Look::of_stdout(|name| std::env::var(name).ok())
 }
 
 /// A value as JSON on one line. Control characters that JSON allows in strings are escaped too: it may go to a terminal.
-fn json_line(value: &Value) -> String {
+pub(crate) fn json_line(value: &Value) -> String {
     let mut line = String::new();
     for character in value.to_string().chars() {
         if character.is_control() {

@@ -3,18 +3,18 @@
 use crate::output::{Look, wrapped};
 
 /// The width that everything is made to fit where it can.
-pub(super) const COLUMNS: usize = 100;
+pub(crate) const COLUMNS: usize = 100;
 
 /// Red: it does not work. Yellow: it does not work as it should. Green: it works.
-pub(super) const RED: u8 = 31;
-pub(super) const YELLOW: u8 = 33;
-pub(super) const GREEN: u8 = 32;
+pub(crate) const RED: u8 = 31;
+pub(crate) const YELLOW: u8 = 33;
+pub(crate) const GREEN: u8 = 32;
 /// Bold, for headings.
-pub(super) const BOLD: u8 = 1;
+pub(crate) const BOLD: u8 = 1;
 
 /// What stands in one place of a table.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Cell {
+pub(crate) struct Cell {
     text: String,
     right: bool,
     colour: Option<u8>,
@@ -22,22 +22,22 @@ pub(super) struct Cell {
 
 impl Cell {
     /// Text that may come from anywhere.
-    pub(super) fn text(look: Look, text: &str) -> Self {
+    pub(crate) fn text(look: Look, text: &str) -> Self {
         Self { text: look.shown(text), ..Self::default() }
     }
 
     /// What stands at the right of its column, such as a number.
-    pub(super) fn right(text: String) -> Self {
+    pub(crate) fn right(text: String) -> Self {
         Self { text, right: true, colour: None }
     }
 
-    pub(super) fn coloured(self, colour: Option<u8>) -> Self {
+    pub(crate) fn coloured(self, colour: Option<u8>) -> Self {
         Self { colour, ..self }
     }
 }
 
 /// The lines of a table, its head first; a column in which nothing stands is left out.
-pub(super) fn table(look: Look, head: &[&str], rows: &[Vec<Cell>]) -> Vec<String> {
+pub(crate) fn table(look: Look, head: &[&str], rows: &[Vec<Cell>]) -> Vec<String> {
     let length = |text: &str| text.chars().count();
     let column = |index: usize| rows.iter().filter_map(move |row| row.get(index));
     let used: Vec<usize> = (0..head.len()).filter(|index| column(*index).any(|cell| !cell.text.is_empty())).collect();
@@ -72,7 +72,7 @@ pub(super) fn table(look: Look, head: &[&str], rows: &[Vec<Cell>]) -> Vec<String
 }
 
 /// Text after a label, broken to the width, each further line below the first.
-pub(super) fn labelled(look: Look, label: &str, text: &str, colour: Option<u8>) -> Vec<String> {
+pub(crate) fn labelled(look: Look, label: &str, text: &str, colour: Option<u8>) -> Vec<String> {
     let indent = label.chars().count();
     let parts = wrapped(&look.shown(text), COLUMNS.saturating_sub(indent).max(20));
     let paint = |part: &String| colour.map_or_else(|| part.clone(), |colour| look.paint(colour, part));
@@ -81,7 +81,7 @@ pub(super) fn labelled(look: Look, label: &str, text: &str, colour: Option<u8>) 
 }
 
 /// A time, to about two digits.
-pub(super) fn duration(milliseconds: f64) -> String {
+pub(crate) fn duration(milliseconds: f64) -> String {
     if !milliseconds.is_finite() || milliseconds < 0.0 {
         return "?".to_owned();
     }
@@ -111,7 +111,7 @@ pub(super) fn duration(milliseconds: f64) -> String {
 }
 
 /// A count, with its thousands apart.
-pub(super) fn count(number: u64) -> String {
+pub(crate) fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {
@@ -124,12 +124,12 @@ pub(super) fn count(number: u64) -> String {
 }
 
 /// A count with what it counts.
-pub(super) fn counted(number: usize, one: &str, several: &str) -> String {
+pub(crate) fn counted(number: usize, one: &str, several: &str) -> String {
     format!("{} {}", count(number as u64), if number == 1 { one } else { several })
 }
 
 /// Seconds since 1970 as RFC 3339 in UTC.
-pub(super) fn moment(seconds: f64) -> String {
+pub(crate) fn moment(seconds: f64) -> String {
     #[allow(clippy::cast_possible_truncation, reason = "what is out of range is refused below")]
     let whole = seconds.floor() as i64;
     match time::OffsetDateTime::from_unix_timestamp(whole) {

@@ -214,7 +214,8 @@ fn cover(aggregate: Prefix, parts: &[(Prefix, &State)], problems: &mut Problems)
 pub struct Amount {
     /// Blocks.
     pub blocks: u64,
-    /// Addresses, at most `u128::MAX`.
+    /// Addresses, at most `u128::MAX`; decimal digits in JSON.
+    #[serde(with = "crate::decimal")]
     pub addresses: u128,
 }
 

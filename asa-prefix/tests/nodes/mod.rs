@@ -3,7 +3,7 @@
 mod supply;
 
 use asa_framework::class::{Class, Site};
-use asa_framework::roles::store::{MemStore, Store};
+use asa_framework::roles::store::{Change, MemStore, Store};
 use asa_framework::testing::Harness;
 use asa_prefix::PrefixManager;
 use asa_prefix::class::{Disk, Handles, Place, runtime_clocks};
@@ -56,6 +56,12 @@ impl Lab {
 
     pub(crate) async fn ask(&self, instance: &str, request: Request) -> Answer {
         self.handles(instance).pool.send(Ask(request)).await.unwrap().unwrap()
+    }
+
+    /// Puts a record into the store behind the back of the pool.
+    pub(crate) async fn spoil(&self, instance: &str, record: Record) {
+        let store = self.stores.lock().unwrap()[instance].clone();
+        store.commit(vec![Change::Put(record)]).await.unwrap();
     }
 
     pub(crate) async fn census(&self, instance: &str) -> Census {

@@ -61,9 +61,9 @@ impl Python {
         Self::start(host, outside, program, "N;64;Y", SCALE, limit)
     }
 
-    /// One that gives of 2001:db8::/32 and 10.0.0.0/8.
+    /// One that gives of 2001:db8::/32 and 10.0.0.0/8. It has IPv4 unless it is told "Y" when it asks for that.
     pub(super) fn origin(host: &Host, outside: &Path, program: Program, limit: Duration) -> Self {
-        let origin = Self::start(host, outside, program, "Y;64;N;Y", SCALE, limit);
+        let origin = Self::start(host, outside, program, "Y;64;N;N", SCALE, limit);
         origin.child.wait_line("Ready to negotiate", START);
         origin
     }

@@ -98,6 +98,12 @@ pub(crate) struct DemoArgs {
     /// Pause for readers, or do not.
     #[arg(long, value_enum, default_value_t = Pace::Human)]
     pub(crate) pace: Pace,
+    /// End after this many seconds; only for prefix.
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) seconds: Option<NonZeroU64>,
+    /// Kill a random node this often; only for prefix.
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) kill_every: Option<NonZeroU64>,
 }
 
 /// The demonstrations.
@@ -105,6 +111,8 @@ pub(crate) struct DemoArgs {
 pub(crate) enum Demo {
     /// A customer asks a bank for money.
     GrayBriggs,
+    /// Three tiers of devices share prefixes, and clients come and go.
+    Prefix,
 }
 
 /// How fast a demonstration goes.

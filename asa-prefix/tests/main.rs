@@ -5,6 +5,7 @@ mod need;
 mod nodes;
 mod params;
 mod plausible;
+mod pool;
 mod space;
 mod store;
 mod wire;

@@ -101,9 +101,9 @@ impl Pair {
                 Output::Reply(_, Ok(_)) => {}
                 Output::Reply(_, Err(_)) => failed = true,
                 Output::Noted(note) => prop_assert_eq!(note, Note::Overdue),
-                Output::Probe => {
-                    self.sides[who].core.handle(self.now, Input::Probed { reset: self.now.0.as_millis() % 2 == 0 })
-                }
+                Output::Probe => self.sides[who]
+                    .core
+                    .handle(self.now, Input::Probed { reset: self.now.0.as_millis().is_multiple_of(2) }),
                 Output::Close => prop_assert!(!std::mem::replace(&mut self.sides[who].closed, true), "closed twice"),
             }
         }

@@ -6,6 +6,7 @@ mod place;
 pub use place::{Disk, Handles, Machine, Place, runtime_clocks};
 
 use crate::delegator::{Delegator, DelegatorArgs};
+use crate::desk::{Desk, DeskArgs};
 use crate::negotiate::PrefixStrategy;
 use crate::pool::{Pool, PoolArgs};
 use crate::settle::{AnswerStrategy, Correspondent, CorrespondentArgs};
@@ -126,12 +127,14 @@ impl Assembly {
     async fn run(mut self) -> Result<Agent, Error> {
         let (site, asa, origin) = (self.site.clone(), self.asa.clone(), self.origin);
         let disk = self.parameters.disk(site.mandate.state_directory.clone(), origin);
+        let disk_directory = disk.as_ref().and_then(|disk| disk.directory.clone());
         #[allow(clippy::disallowed_methods, reason = "how long the disk takes, for the log; nothing waits for it")]
         let begun = Instant::now();
         let store = self.place.store(&site, disk).map_err(|why| Error::new(ErrorCode::Unspecified, why))?;
         if begun.elapsed() > place::SLOW {
             tracing::info!(asa = site.instance(), seconds = begun.elapsed().as_secs(), "the store has been opened");
         }
+        let kept = store.clone();
         let plan = crate::pool::PoolPlan { seed: self.seed(1), ..self.parameters.pool(origin) };
         let pool = PoolArgs::new(&site, store, plan, self.place.clocks());
         let pool = site.role("pool", move |_| Pool::new(pool));
@@ -179,10 +182,15 @@ impl Assembly {
                 site.role("flooder", move |_| Flooder::new(args));
             }
         }
+        let units = self.parameters.delegator(origin).families;
+        let units = units.into_iter().map(|(family, plan)| (family, plan.delegated)).collect();
+        let desk =
+            DeskArgs { store: Some(kept), units, directory: disk_directory, ..DeskArgs::new(&site, &pool, &delegator) };
+        let desk = site.role("desk", move |_| Desk::new(desk));
         self.place.started(site.instance(), Handles { pool, delegator });
         let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
         let metrics = names(&["blocks by state", "free addresses", "fragmentation", "doubts"]);
         let actions = names(&["resolve", "exclude", "include", "withdraw", "import", "export"]);
-        Ok(Agent::new(asa).described(Description { objectives: self.names, metrics, actions }))
+        Ok(Agent::new(asa).desk(desk.recipient()).described(Description { objectives: self.names, metrics, actions }))
     }
 }

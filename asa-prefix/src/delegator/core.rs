@@ -11,7 +11,7 @@ use crate::wire::params::{Params, choose};
 use asa_framework::machine::{Machine, Time};
 use asa_framework::roles::{Control, Mode};
 use grasp::Value;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
@@ -66,7 +66,7 @@ pub enum Output {
 }
 
 /// Why the node asks for what it asks for (PM-Q-01).
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Explained {
     /// What this node is.
     pub role: String,

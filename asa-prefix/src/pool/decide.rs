@@ -36,6 +36,7 @@ impl PoolCore {
             Request::Returned { block, gone } => self.returned(&block, gone),
             Request::TakeBack { session, block } => self.take_back(session, block),
             Request::Examine { session, block, asker } => Ok(Answer::Verdict(self.examine(session, block, asker))),
+            Request::Inquire(block) => self.inquire(block),
             Request::Settle { block, session, moved } => self.settle(&block, Some(session), moved),
             Request::Resolve { block, moved } => self.settle(&block, None, moved),
             Request::Import(planned) => self.import(&planned),
@@ -141,7 +142,7 @@ impl PoolCore {
 
     fn confirm(&mut self, deal: &Deal) -> Decision {
         match self.state_of(Part::Provider, deal) {
-            // The taker has been told that it has not got it: what it makes of that, it will tell.
+            // The taker has been asked, or has been told that it has not got it: now its word counts.
             Some((block, State::Doubt { .. })) if self.book.is_void(deal, block) => Err(PoolError::NoDeal),
             // In doubt if this pool, but not the negotiation, has lived anew meanwhile.
             Some((block, State::Offered(_) | State::Doubt { .. })) => {
@@ -274,18 +275,20 @@ impl PoolCore {
     }
 
     fn delegate(&mut self, now: Time, client: String, want: Want, lifetimes: Option<Lifetimes>) -> Decision {
-        let valid = lifetimes.map(|lifetimes| self.span(now, lifetimes.valid));
+        let mut valid = lifetimes.map(|lifetimes| self.span(now, lifetimes.valid));
         let preferred = lifetimes.map_or(u32::MAX, |lifetimes| lifetimes.preferred);
-        let mine = self.book.of_client(&client, want);
-        let lease = Lease { client: client.into(), preferred, valid, since: self.wall() };
-        let block = match mine {
+        let mut lease = Lease { client: client.into(), preferred, valid, since: self.wall() };
+        let block = match self.book.of_client(&lease.client, want) {
             Some(block) => {
-                let old = self.book.blocks.get(&block).and_then(State::lease).cloned();
-                if let Some(span) = old.as_ref().and_then(|old| old.valid) {
+                let old = self.book.blocks.get(&block).and_then(State::lease);
+                let (since, until) = old.map_or((lease.since, None), |old| (old.since, old.valid));
+                if let Some(span) = until {
                     self.ends.remove(&(self.end_of(&span), block));
+                    // The answer may be lost: then the client relies on what it was told before (PM-D-05).
+                    valid = valid.map(|new| if self.end_of(&span) > self.end_of(&new) { span } else { new });
                 }
-                let since = old.map_or(lease.since, |old| old.since);
-                self.book.turn(&block, State::Delegated(Box::new(Lease { since, ..lease })));
+                (lease.since, lease.valid) = (since, valid);
+                self.book.turn(&block, State::Delegated(Box::new(lease)));
                 block
             }
             None => {

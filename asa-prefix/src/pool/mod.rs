@@ -8,6 +8,7 @@ mod actor;
 mod book;
 mod core;
 mod decide;
+mod map;
 mod order;
 mod plan;
 pub mod record;

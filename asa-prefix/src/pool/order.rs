@@ -2,6 +2,7 @@
 
 use super::core::PoolCore;
 use super::decide::Decision;
+use super::map::Map;
 use super::record::{Deal, Lease, Source, State};
 use super::request::{AggregateCensus, Answer, Census, Planned, PoolError, Tally};
 use crate::prefix::{Family, Prefix};
@@ -10,6 +11,8 @@ use std::ops::Bound;
 
 /// Blocks in one answer, at most.
 const BLOCKS: usize = 10_000;
+/// Aggregates that are drawn, at most.
+const MAPS: usize = 256;
 
 fn add(tallies: &mut BTreeMap<String, Tally>, name: &str, block: &Prefix) {
     let tally = tallies.entry(name.to_owned()).or_default();
@@ -152,15 +155,21 @@ impl PoolCore {
             ..Census::default()
         };
         let mut states: BTreeMap<Prefix, BTreeMap<String, Tally>> = BTreeMap::new();
+        let mapped = self.book.aggregates.keys().take(MAPS);
+        let mut maps: BTreeMap<Prefix, Map> = mapped.map(|home| (*home, Map::new(*home))).collect();
         for (block, state) in &self.book.blocks {
             match self.book.space.aggregate_of(block) {
-                Some(home) => add(states.entry(home).or_default(), state.name(), block),
+                Some(home) => {
+                    add(states.entry(home).or_default(), state.name(), block);
+                    maps.entry(home).and_modify(|map| map.add(block, state.letter()));
+                }
                 None => add(&mut census.foreign, state.name(), block),
             }
         }
         for block in self.book.space.free_blocks() {
             let home = self.book.space.aggregate_of(&block).unwrap_or(block);
             add(states.entry(home).or_default(), State::Free.name(), &block);
+            maps.entry(home).and_modify(|map| map.add(&block, State::Free.letter()));
             *census.lengths.entry(block.family()).or_default().entry(block.length()).or_default() += 1;
         }
         for (block, belonging) in &self.book.aggregates {
@@ -170,6 +179,7 @@ impl PoolCore {
                 withdrawn: belonging.withdrawn,
                 states: states.remove(block).unwrap_or_default(),
                 fragmentation: self.book.space.fragmentation_of(block).unwrap_or_default(),
+                map: maps.get(block).map(Map::draw).unwrap_or_default(),
             });
         }
         for family in Family::ALL {

@@ -99,6 +99,21 @@ pub enum State {
 }
 
 impl State {
+    /// All names.
+    pub const NAMES: [&str; 11] = [
+        "free",
+        "held",
+        "offered",
+        "granted",
+        "accepting",
+        "delegated",
+        "cooling",
+        "returning",
+        "in-doubt",
+        "dry",
+        "excluded",
+    ];
+
     /// The name that people see.
     #[must_use]
     pub fn name(&self) -> &'static str {
@@ -114,6 +129,24 @@ impl State {
             Self::Doubt { .. } => "in-doubt",
             Self::Dry(_) => "dry",
             Self::Excluded => "excluded",
+        }
+    }
+
+    /// The letter that stands for it in a map of the pool.
+    #[must_use]
+    pub fn letter(&self) -> char {
+        match self {
+            Self::Free => 'F',
+            Self::Held(_) => 'H',
+            Self::Offered(_) => 'O',
+            Self::Granted(_) => 'G',
+            Self::Accepting(_) => 'A',
+            Self::Delegated(_) => 'D',
+            Self::Cooling(_) => 'C',
+            Self::Returning => 'R',
+            Self::Doubt { .. } => '?',
+            Self::Dry(_) => 'T',
+            Self::Excluded => 'x',
         }
     }
 
@@ -138,7 +171,8 @@ impl State {
     pub fn lease(&self) -> Option<&Lease> {
         match self {
             Self::Delegated(lease) | Self::Cooling(lease) => Some(lease),
-            _ => None,
+            Self::Free | Self::Held(_) | Self::Offered(_) | Self::Granted(_) | Self::Accepting(_) => None,
+            Self::Returning | Self::Doubt { .. } | Self::Dry(_) | Self::Excluded => None,
         }
     }
 }

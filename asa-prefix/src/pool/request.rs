@@ -56,7 +56,8 @@ pub enum Request {
         /// Whether the connection broke after the acceptance had left.
         reset: bool,
     },
-    /// Give a client of this node a block; who has one of that length gets the same again (PM-S-12).
+    /// Give a client of this node a block; who has one of that length gets the same again (PM-S-12), and no earlier end than
+    /// it was promised before, unless that was none.
     Delegate {
         /// Who.
         client: String,
@@ -99,6 +100,9 @@ pub enum Request {
         /// Which side asks.
         asker: Part,
     },
+    /// The other side is about to be asked about a block that is in doubt: only when this is answered may the question leave.
+    /// From then on its answer decides, and a confirmation that comes late does not: the taker may have let go meanwhile.
+    Inquire(Prefix),
     /// The other side has told what became of a negotiation that is in doubt here.
     Settle {
         /// The block.
@@ -210,7 +214,8 @@ pub enum Verdict {
 pub struct Tally {
     /// Blocks.
     pub blocks: u64,
-    /// Addresses, saturating.
+    /// Addresses, saturating; decimal digits in JSON, whose numbers are too small.
+    #[serde(with = "crate::decimal")]
     pub addresses: u128,
 }
 
@@ -227,6 +232,10 @@ pub struct AggregateCensus {
     pub states: BTreeMap<String, Tally>,
     /// 0 if all that is free is in one piece (PM-O-08).
     pub fragmentation: f64,
+    /// The aggregate in the order of its addresses: up to 64 equal parts, each the letter of the state that has most of it
+    /// ([`State::letter`]). Empty for all but the first 256 aggregates.
+    #[serde(default)]
+    pub map: String,
 }
 
 /// What a pool holds.
@@ -236,7 +245,8 @@ pub struct Census {
     pub aggregates: Vec<AggregateCensus>,
     /// Blocks that are on their way into the pool or in doubt, and in no aggregate.
     pub foreign: BTreeMap<String, Tally>,
-    /// Free addresses of each family.
+    /// Free addresses of each family; decimal digits in JSON.
+    #[serde(with = "crate::decimal::of_families")]
     pub free: BTreeMap<Family, u128>,
     /// Fragmentation of what is free in each family.
     pub fragmentation: BTreeMap<Family, f64>,

@@ -139,6 +139,20 @@ impl PoolCore {
         Verdict::Kept
     }
 
+    pub(super) fn inquire(&mut self, block: Prefix) -> Decision {
+        match self.book.blocks.get(&block) {
+            Some(State::Doubt { dealt, way, .. }) => {
+                let (deal, way) = (dealt.deal.clone(), *way);
+                if way == Way::Out {
+                    self.kept(block, &deal);
+                }
+                Ok(Answer::Done)
+            }
+            Some(state) => Err(PoolError::State(format!("{block} is {}, not in doubt", state.name()))),
+            None => Err(PoolError::State(format!("{block} is not in doubt"))),
+        }
+    }
+
     /// Ends a doubt; what is not in doubt is left as it is, so that the same again does no harm. An operator names no session.
     pub(super) fn settle(&mut self, block: &Prefix, session: Option<u32>, moved: bool) -> Decision {
         let (dealt, way) = match self.book.blocks.get(block) {

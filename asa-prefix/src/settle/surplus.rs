@@ -55,7 +55,14 @@ mod tests {
     fn aggregate(block: &str, states: &[&str], withdrawn: bool) -> AggregateCensus {
         let source = Source::Peer(Dealt { deal: Deal { session: 1, peer: "p".into() }, since: 0 });
         let states = states.iter().map(|name| ((*name).to_owned(), Tally::default())).collect();
-        AggregateCensus { block: block.parse().unwrap(), source, withdrawn, states, fragmentation: 0.0 }
+        AggregateCensus {
+            block: block.parse().unwrap(),
+            source,
+            withdrawn,
+            states,
+            fragmentation: 0.0,
+            map: String::new(),
+        }
     }
 
     /// PM-T-01

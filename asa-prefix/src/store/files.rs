@@ -89,15 +89,25 @@ pub(super) fn exists(path: &Path) -> Result<bool, Error> {
     path.try_exists().map_err(failed("look for", path))
 }
 
-/// Takes the lock of a state directory; it is held until the file is dropped, or the process ends in whatever way.
-pub(super) fn lock(path: &Path) -> Result<File, Error> {
+/// The lock of a state directory; held until it is dropped, or the process ends in whatever way.
+pub(super) struct Lock(File);
+
+impl Drop for Lock {
+    /// Said expressly: a process that another thread is just starting has the file open too, until it becomes what it shall be.
+    fn drop(&mut self) {
+        let _ = flock(&self.0, FlockOperation::Unlock);
+    }
+}
+
+/// Takes the lock of a state directory.
+pub(super) fn lock(path: &Path) -> Result<Lock, Error> {
     let mut options = OpenOptions::new();
     let file = options.write(true).create(true).truncate(false).mode(0o600).open(path).map_err(failed("open", path))?;
     hold(file, path)
 }
 
 /// Takes the lock without writing anything; `None` if there is no lock file, and therefore nobody who holds it.
-pub(super) fn lock_unwritten(path: &Path) -> Result<Option<File>, Error> {
+pub(super) fn lock_unwritten(path: &Path) -> Result<Option<Lock>, Error> {
     match File::open(path) {
         Ok(file) => hold(file, path).map(Some),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
@@ -105,9 +115,9 @@ pub(super) fn lock_unwritten(path: &Path) -> Result<Option<File>, Error> {
     }
 }
 
-fn hold(file: File, path: &Path) -> Result<File, Error> {
+fn hold(file: File, path: &Path) -> Result<Lock, Error> {
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
+        Ok(()) => Ok(Lock(file)),
         Err(rustix::io::Errno::WOULDBLOCK) => Err(Error::Locked { path: path.into() }),
         Err(error) => Err(failed("lock", path)(error.into())),
     }

@@ -131,11 +131,13 @@ impl Legs {
         self.tables.sync(&self.options)
     }
 
-    /// Closes the segment of the ledger if it is full. `Some`: what the disk holds is unknown.
+    /// Whether the segment of the ledger is full.
+    pub(super) fn is_untidy(&self) -> bool {
+        self.ledger.is_full()
+    }
+
+    /// Closes the segment of the ledger. `Some`: what the disk holds is unknown.
     pub(super) fn tidy(&mut self) -> Option<Failed> {
-        if !self.ledger.is_full() {
-            return None;
-        }
         match self.ledger.rotate(&self.tables) {
             Ok(()) => None,
             Err(Rotation::NotBegun(error)) => {

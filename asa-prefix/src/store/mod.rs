@@ -40,19 +40,18 @@ pub use repair::{RepairReport, repair};
 
 use crate::pool::record::Record;
 use asa_framework::roles::store::{Change, Store, StoreError};
-use files::{Birth, Home};
+use files::{Birth, Home, Lock};
 use futures_util::future::LocalBoxFuture;
 use ledger::Ledger;
 use legs::{Failed, Legs};
 use std::collections::VecDeque;
-use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tables::Tables;
 use tokio::sync::oneshot;
 
-/// The store of a prefix pool. Its clones are the same store; it is closed with the last one.
+/// The store of a prefix pool. Its clones are the same store; it is closed with the last one, and when the work in hand is done.
 ///
 /// Its futures need a tokio runtime: the work is done on its blocking pool, in the order of the calls, and to its end even if
 /// nobody waits for it.
@@ -65,7 +64,8 @@ struct Shared {
     inner: Mutex<Inner>,
 }
 
-type Job = Box<dyn FnOnce(&mut Inner) + Send>;
+/// Does something, and returns what tells of it.
+type Job = Box<dyn FnOnce(&mut Inner) -> Box<dyn FnOnce()> + Send>;
 
 struct Inner {
     home: Home,
@@ -77,11 +77,34 @@ struct Inner {
     failed: Failed,
     /// Read when the store was opened, for the first who asks.
     read: Option<Vec<Record>>,
-    _lock: File,
+    _lock: Lock,
 }
 
 fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shared {
+    /// Does what was asked for first, whoever asked for it.
+    fn work(self: Arc<Self>) {
+        let mut inner = held(&self.inner);
+        let Some(job) = held(&self.queue).pop_front() else { return };
+        let tell = catch_unwind(AssertUnwindSafe(|| job(&mut inner)));
+        if tell.is_err() {
+            let acknowledged = inner.legs.as_ref().map(Legs::acknowledged);
+            inner.fail(Some(Failed { acknowledged, tables: true }));
+        }
+        if inner.is_untidy() {
+            // A commit does not wait for what comes after it.
+            tell.into_iter().for_each(|tell| tell());
+            inner.tidy();
+            return;
+        }
+        drop(inner);
+        // So that whoever hears of it, and drops the store, has closed it.
+        drop(self);
+        tell.into_iter().for_each(|tell| tell());
+    }
 }
 
 impl SledStore {
@@ -145,22 +168,13 @@ impl SledStore {
         };
         let (answer, waiting) = oneshot::channel();
         let job: Job = Box::new(move |inner| {
+            let result = work(inner);
             // Who does not wait any more learns of it when it loads.
-            let _ = answer.send(work(inner));
-            inner.tidy();
+            Box::new(move || drop(answer.send(result)))
         });
         held(&self.0.queue).push_back(job);
         let shared = self.0.clone();
-        runtime.spawn_blocking(move || {
-            // Whoever comes to work takes what was asked for first.
-            let mut inner = held(&shared.inner);
-            let job = held(&shared.queue).pop_front();
-            let Some(job) = job else { return };
-            if catch_unwind(AssertUnwindSafe(|| job(&mut inner))).is_err() {
-                let acknowledged = inner.legs.as_ref().map(Legs::acknowledged);
-                inner.fail(Some(Failed { acknowledged, tables: true }));
-            }
-        });
+        runtime.spawn_blocking(move || shared.work());
         Box::pin(async move {
             match waiting.await {
                 Ok(result) => result.map_err(StoreError::from),
@@ -215,6 +229,10 @@ impl Inner {
             self.fail(failed);
             error
         })
+    }
+
+    fn is_untidy(&self) -> bool {
+        self.legs.as_ref().is_some_and(Legs::is_untidy)
     }
 
     fn tidy(&mut self) {

@@ -29,7 +29,7 @@ fn codes(records: &[Record]) -> Vec<Code> {
 fn every_broken_invariant_is_found() {
     let life = Record::Life(1);
     let doubt = |way| State::Doubt { dealt: dealt(1), way, reset: false };
-    let with = |records: &[Record]| codes(&[&[life.clone()], records].concat());
+    let with = |records: &[Record]| codes(&[std::slice::from_ref(&life), records].concat());
     assert_eq!(codes(&[]), []);
     assert_eq!(with(&[aggregate("10.0.0.0/8"), free("10.0.0.0/9"), free("10.128.0.0/9")]), []);
     assert_eq!(with(&[aggregate("::/0"), free("::/0"), aggregate("0.0.0.0/0"), free("0.0.0.0/0")]), []);
@@ -55,7 +55,7 @@ fn every_broken_invariant_is_found() {
     assert_eq!(with(&[aggregate("::/0"), aggregate("::/1"), free("::/0")])[0], Code::AggregateOverlap);
     // What still belongs to somebody else is in no aggregate.
     let accepting = block(p("10.0.0.0/9"), State::Accepting(dealt(1)));
-    assert_eq!(with(&[accepting.clone()]), []);
+    assert_eq!(with(std::slice::from_ref(&accepting)), []);
     assert_eq!(with(&[accepting, aggregate("10.128.0.0/9"), free("10.128.0.0/9")]), []);
     let foreign = block(p("10.0.0.0/9"), doubt(Way::In));
     assert_eq!(with(&[foreign, aggregate("10.0.0.0/8"), free("10.128.0.0/9")]), [Code::Foreign, Code::Gap]);

@@ -39,7 +39,7 @@ pub(super) fn granted(number: u32) -> Record {
 pub(super) fn session(number: u64) -> Record {
     let deal = Deal { session: number as u32, peer: "fe80::5".into() };
     let want = Want::new(Family::V6, 48).unwrap();
-    Record::Session { number, deal, part: Part::Asker, want, void: Some(site(3)), over: number % 2 == 0 }
+    Record::Session { number, deal, part: Part::Asker, want, void: Some(site(3)), over: number.is_multiple_of(2) }
 }
 
 pub(super) fn put(record: Record) -> Change<Record> {

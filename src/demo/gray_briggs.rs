@@ -1,4 +1,4 @@
-//! `asa demo`: Gray and Briggs on two nodes in one process.
+//! `asa demo gray-briggs`: Gray and Briggs on two nodes in one process.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,14 +13,14 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha12Rng;
 use tokio::sync::mpsc;
 
-use crate::cli::{Demo, DemoArgs, Pace};
+use crate::cli::{DemoArgs, Pace};
 use crate::lines::Lines;
 use crate::output::{Dialogue, Look, Summary};
 use crate::run::{LAST_LINES, refuse};
 use crate::{classes, node, settings};
 
 /// The lab file, so that the demo needs nothing but the binary.
-const LAB: &str = include_str!("../config/demo.toml");
+const LAB: &str = include_str!("../../config/demo.toml");
 /// Pause after each line at human pace.
 const READING: Duration = Duration::from_millis(350);
 const STOP_LIMIT: Duration = Duration::from_secs(2);
@@ -29,7 +29,7 @@ const LAST_WORD: Duration = Duration::from_millis(500);
 
 /// Runs the demonstration; 0 if every negotiation ended by agreement or decline.
 pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<u8> {
-    let Demo::GrayBriggs = args.demo;
+    
     let out = Lines::stdout();
     node::log(crate::cli::LogFormat::Text, &Log { level: "error".into(), ..Log::default() }, &out);
     let mut sources = settings::sources(Some(Path::new("config/demo.toml")), &[], &[]);

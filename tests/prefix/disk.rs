@@ -100,7 +100,7 @@ impl Scene {
         let stock = r#"prefixes=["2001:db8::/32"]"#;
         let origin = Node::new(&hosts[0], "origin", "origin", &directory, &[stock]).on(&mount.join("state"));
         origin.init();
-        let needs = ["store=\"memory\"", "ipv6_ask=64", "ipv6_need=0"];
+        let needs = ["store=memory", "ipv6_ask=64", "ipv6_need=0"];
         let edge = Node::new(&hosts[1], "edge", "delegator", &directory, &needs);
         let asker = edge.start();
         Self { image, mount, origin, edge, asker, known: BTreeMap::new(), number: 0 }

@@ -2,7 +2,7 @@
 //!
 //! On an ext4 of its own in a file, mounted in a mount namespace of its own, so these need root, and are skipped without.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -116,10 +116,22 @@ impl Scene {
         }
     }
 
-    /// Whether a peer obtains what one of its clients wants.
+    /// The client of a peer, which asks the origin if it has nothing left; whether the client was served.
     fn peer(&mut self) -> bool {
         self.number += 1;
         matches!(self.edge.take(&format!("e{}", self.number), 64), Reply::Done(_))
+    }
+
+    /// Blocks that were granted to the peer.
+    fn granted(&self) -> BTreeSet<Prefix> {
+        self.origin.blocks(&["granted"]).into_iter().map(|(block, _)| block).collect()
+    }
+
+    /// Blocks that the peer has obtained.
+    fn obtained(&self) -> BTreeSet<Prefix> {
+        let census = self.edge.answer(&json!({ "command": "census" }))["census"].clone();
+        let aggregates = census["aggregates"].as_array().unwrap().iter();
+        aggregates.map(super::node::block).collect()
     }
 
     /// Serves clients until the disk refuses.
@@ -141,9 +153,12 @@ impl Scene {
         });
         assert!(!self.client());
         let before = self.asker.lines().len();
-        assert!(!self.peer(), "a peer obtains from a pool that cannot write");
-        let ended = self.asker.wait_line_from(before, "\"negotiation_ended\"", BOUND).text;
-        assert!(ended.contains("\"declined\""), "{ended}");
+        poll("a peer is declined", BOUND, || {
+            self.peer();
+            let lines = self.asker.lines();
+            let declined = |text: &str| text.contains("\"negotiation_ended\"") && text.contains("\"declined\"");
+            lines.iter().skip(before).any(|line| declined(&line.text)).then_some(())
+        });
         origin.wait_line("the pool is read-only", BOUND);
         let trouble = self.census()["trouble"].as_str().unwrap().to_owned();
         assert!(trouble.contains(&*self.mount.to_string_lossy()), "{trouble}");
@@ -177,10 +192,18 @@ impl Scene {
 
     fn works(&mut self) {
         assert!(self.client());
-        poll("a peer obtains again", BOUND, || self.peer().then_some(()));
+        let before = self.granted();
+        poll("a peer obtains again", BOUND, || {
+            self.peer();
+            (self.granted().len() > before.len()).then_some(())
+        });
     }
 
     fn end(self, origin: &Child) {
+        poll("both sides know the same", 2 * BOUND, || {
+            std::thread::sleep(Duration::from_millis(100));
+            (self.granted() == self.obtained()).then_some(())
+        });
         [origin, &self.asker].into_iter().for_each(stop);
         assert_eq!(self.origin.faults(), None);
         println!("{} delegations acknowledged", self.known.len());

@@ -56,7 +56,8 @@ pub(super) struct Load {
 
 impl Load {
     pub(super) fn start(node: &Node, workers: usize, seed: u64) -> Self {
-        let mut load = Self { stop: Arc::default(), served: Arc::default(), notes: Arc::default(), workers: Vec::new() };
+        let mut load =
+            Self { stop: Arc::default(), served: Arc::default(), notes: Arc::default(), workers: Vec::new() };
         for number in 0..workers {
             let worker = Worker {
                 node: node.clone(),

@@ -107,7 +107,7 @@ fn a_doubt_that_cannot_be_written_is_not_forgotten() {
         bench.pass(std::time::Duration::from_secs(8));
         assert!(bench.loading);
         bench.step();
-        assert_eq!(bench.batch.is_some(), true, "the doubt is to be written");
+        assert!(bench.batch.is_some(), "the doubt is to be written");
     }
     bench.settle();
     assert_eq!(bench.name(block), "in-doubt");

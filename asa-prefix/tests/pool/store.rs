@@ -263,3 +263,23 @@ fn a_store_that_forgets_is_found_out() {
     let census = shop.ask(Request::Census);
     assert!(matches!(census, Ok(Answer::Census(census)) if census.trouble.is_some()));
 }
+
+/// PM-S-06: a grant that the store has lost again is in doubt at least: only what was refused is known not to be promised.
+#[test]
+fn an_offer_that_should_be_a_grant_is_in_doubt() {
+    let mut shop = Shop::new();
+    let Ok(Answer::Block(block)) = shop.ask(hold(1, 60)) else { panic!() };
+    shop.ask(Request::Offer(deal(1))).unwrap();
+    shop.store.order(Fault::Forget);
+    shop.ask(Request::Confirm(deal(1))).unwrap();
+    shop.store.order(Fault::Refuse);
+    shop.ask(delegate("a")).unwrap_err();
+    shop.store.order(Fault::None);
+    shop.wait();
+    let Ok(Answer::Blocks(blocks, _)) =
+        shop.ask(Request::Blocks { after: None, within: Some(block), states: vec![], limit: 1 })
+    else {
+        panic!()
+    };
+    assert_eq!(blocks[0].1.name(), "in-doubt");
+}

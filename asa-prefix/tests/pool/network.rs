@@ -431,9 +431,16 @@ impl Net {
             self.nodes.iter_mut().for_each(|node| node.spend(700));
             for node in 0..NODES {
                 for doubt in self.doubts(node) {
+                    let session = doubt.1.session;
                     self.question(node, doubt);
-                    for _ in 0..4 {
+                    for step in 0..4 {
                         self.nodes.iter_mut().for_each(Bench::settle);
+                        // The acceptance may arrive at any moment of it.
+                        let late = self.late.iter().position(|(_, deal)| deal.session == session);
+                        if let Some(at) = late.filter(|_| step == session % 5) {
+                            let (node, deal) = self.late.remove(at);
+                            let _ = self.nodes[node].ask(Request::Confirm(deal));
+                        }
                         if !self.letters.is_empty() {
                             self.carry(0, Fate::Arrives);
                         }

@@ -10,7 +10,7 @@
 
 use super::book::Book;
 use super::plan::{Input, Output, PoolPlan, Stamp};
-use super::record::{Deal, Part, Record, Source, Span, State};
+use super::record::{Deal, Part, Record, Source, State};
 use super::request::{Answer, Level, PoolError, Request};
 use crate::prefix::{Family, Prefix};
 use asa_framework::machine::{Machine, Time};
@@ -50,8 +50,8 @@ pub struct PoolCore {
     /// Something waits for the next batch; what is only held can wait for others.
     pub(super) urgent: bool,
     /// What the clocks said, and when.
-    stamp: Stamp,
-    stamped: Time,
+    pub(super) stamp: Stamp,
+    pub(super) stamped: Time,
     /// Open negotiations, with the time at which they are given up for lost.
     pub(super) open: BTreeMap<Key, Time>,
     /// Leases that end by themselves up to the horizon, in seconds since boot.
@@ -59,7 +59,7 @@ pub struct PoolCore {
     /// When all leases are looked through for those that end soon; `None` if no other has an end.
     pub(super) horizon: Option<u32>,
     /// Seconds since boot when this life began: from then on the leases of earlier boots count anew.
-    began: u32,
+    pub(super) began: u32,
     /// Negotiations of which somebody outside has heard in this life, while they are open.
     pub(super) promised: BTreeSet<Key>,
     /// Promises that begin (true) and end (false), in order: in the next batch, and in the one under way.
@@ -150,33 +150,6 @@ impl PoolCore {
 
     pub(super) fn count(&mut self, name: &'static str) {
         *self.counters.entry(name).or_default() += 1;
-    }
-
-    /// Seconds since 1970, as the wall clock last said.
-    pub(super) fn wall(&self) -> u32 {
-        self.stamp.wall
-    }
-
-    /// Seconds since boot.
-    pub(super) fn uptime(&self, now: Time) -> u32 {
-        let passed = u32::try_from(now.since(self.stamped).as_secs()).unwrap_or(u32::MAX);
-        self.stamp.uptime.saturating_add(passed)
-    }
-
-    /// A span that begins now.
-    pub(super) fn span(&self, now: Time, seconds: u32) -> Span {
-        Span { seconds, began: self.uptime(now), boot: self.stamp.boot }
-    }
-
-    /// When a span ends, in seconds since boot: if it began in another boot, the whole of it begins anew with this life
-    /// (PM-S-22). The answer is the same throughout a life.
-    pub(super) fn end_of(&self, span: &Span) -> u32 {
-        let began = if self.is_of_this_boot(span) { span.began } else { self.began };
-        began.saturating_add(span.seconds)
-    }
-
-    pub(super) fn is_of_this_boot(&self, span: &Span) -> bool {
-        span.boot == self.stamp.boot
     }
 
     pub(super) fn is_writable(&self) -> bool {

@@ -1,9 +1,10 @@
 //! What each request does to the blocks.
 
-use super::book::{Remembered, dealt};
+use super::book::dealt;
 use super::core::PoolCore;
 use super::record::{Deal, Lease, Part, Source, State, Way};
 use super::request::{Answer, Lifetimes, PoolError, Request};
+use super::sessions::Remembered;
 use crate::prefix::{Prefix, Want};
 use asa_framework::machine::Time;
 use std::time::Duration;

@@ -13,6 +13,33 @@ const REWRITTEN: usize = 10_000;
 const AHEAD: u32 = 600;
 
 impl PoolCore {
+    /// Seconds since 1970, as the wall clock last said.
+    pub(super) fn wall(&self) -> u32 {
+        self.stamp.wall
+    }
+
+    /// Seconds since boot.
+    pub(super) fn uptime(&self, now: Time) -> u32 {
+        let passed = u32::try_from(now.since(self.stamped).as_secs()).unwrap_or(u32::MAX);
+        self.stamp.uptime.saturating_add(passed)
+    }
+
+    /// A span that begins now.
+    pub(super) fn span(&self, now: Time, seconds: u32) -> Span {
+        Span { seconds, began: self.uptime(now), boot: self.stamp.boot }
+    }
+
+    /// When a span ends, in seconds since boot: if it began in another boot, the whole of it begins anew with this life
+    /// (PM-S-22). The answer is the same throughout a life.
+    pub(super) fn end_of(&self, span: &Span) -> u32 {
+        let began = if self.is_of_this_boot(span) { span.began } else { self.began };
+        began.saturating_add(span.seconds)
+    }
+
+    pub(super) fn is_of_this_boot(&self, span: &Span) -> bool {
+        span.boot == self.stamp.boot
+    }
+
     /// Makes the open negotiations in the store agree with those that are known to be open.
     pub(super) fn settle_open(&mut self) {
         let unsettled = std::mem::take(&mut self.unsettled);

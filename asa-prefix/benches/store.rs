@@ -8,11 +8,13 @@
 use asa_framework::roles::store::{Change, Store};
 use asa_prefix::pool::record::{Deal, Dealt, Lease, Record, Source, Span, State};
 use asa_prefix::prefix::Prefix;
-use asa_prefix::store::{Options, SledStore};
+use asa_prefix::store::{Options, SledStore, export_records, parse_export};
 use std::fs::{self, OpenOptions};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::net::Ipv6Addr;
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -63,9 +65,9 @@ fn resident() -> u64 {
 }
 
 /// Commits one after the other, each followed by the baseline: a loop that appends the same bytes to a file and syncs it.
-async fn commits(name: &str, count: usize, size: u32) {
+async fn commits(name: &str, count: usize, size: u32, options: Options) {
     let directory = directory();
-    let store = SledStore::create(directory.path(), Options::default()).unwrap();
+    let store = SledStore::create(directory.path(), options).unwrap();
     let total = count as u32 * size;
     for first in (0..total).step_by(4_096) {
         let last = total.min(first + 4_096);
@@ -121,36 +123,78 @@ async fn opening(blocks: u32) {
         let last = blocks.min(first + 8_192);
         store.commit((first..last).map(|number| Change::Put(block(number, state(number)))).collect()).await.unwrap();
     }
-    println!("{blocks} blocks written in {:?}", begun.elapsed());
+    println!("{blocks} blocks written in {:?}, database {:.1} MiB", begun.elapsed(), mebibytes(store.size_on_disk()));
     drop(store);
-    for round in 0..3 {
-        let before = resident();
-        let begun = Instant::now();
-        let store = SledStore::open(directory.path(), Options::default()).unwrap();
-        let opened = begun.elapsed();
-        let records = store.load().await.unwrap();
-        let loaded = begun.elapsed();
-        let with = resident();
-        let count = records.len() as f64;
-        drop(records);
-        let after = resident();
-        println!(
-            "round {round}: open {opened:?}, with load {loaded:?}; {} records; resident {:.1} bytes a record with the records \
-             loaded, {:.1} without them; database {:.1} MiB",
-            count,
-            (with - before) as f64 / count,
-            after.saturating_sub(before) as f64 / count,
-            store.size_on_disk() as f64 / 1048576.0
-        );
+    // In processes of their own, so that each begins with nothing in its memory.
+    for _ in 0..3 {
+        again(&["open", directory.path().to_str().unwrap()]);
+    }
+    again(&["parse", directory.path().to_str().unwrap()]);
+}
+
+fn mebibytes(bytes: u64) -> f64 {
+    bytes as f64 / 1_048_576.0
+}
+
+fn again(arguments: &[&str]) {
+    assert!(Command::new(std::env::current_exe().unwrap()).args(arguments).status().unwrap().success());
+}
+
+/// What it takes to open and load.
+async fn open(dir: &Path) {
+    let before = resident();
+    let begun = Instant::now();
+    let store = SledStore::open(dir, Options::default()).unwrap();
+    let opened = begun.elapsed();
+    let records = store.load().await.unwrap();
+    let loaded = begun.elapsed();
+    let memory = resident() - before;
+    println!(
+        "open {opened:?}, with load {loaded:?}; {} records; resident with the records {:.1} bytes each",
+        records.len(),
+        memory as f64 / records.len() as f64
+    );
+    // What a pool would have in memory anyhow, and a store does not.
+    let copy = export_file(dir);
+    if !copy.exists() {
+        export_records(
+            &records,
+            time::OffsetDateTime::UNIX_EPOCH,
+            fs::File::create(&copy).map(BufWriter::new).unwrap(),
+        )
+        .unwrap();
     }
 }
 
+fn export_file(dir: &Path) -> PathBuf {
+    dir.join("export")
+}
+
+/// The same records without a store.
+fn parse(dir: &Path) {
+    let before = resident();
+    let records = parse_export(BufReader::new(fs::File::open(export_file(dir)).unwrap())).unwrap();
+    let memory = resident() - before;
+    println!("the records alone: resident {:.1} bytes each", memory as f64 / records.len() as f64);
+}
+
 fn main() {
-    let blocks = std::env::args().filter_map(|word| word.parse().ok()).next().unwrap_or(1_000_000);
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let blocks = words.iter().filter_map(|word| word.parse().ok()).next().unwrap_or(1_000_000);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        commits("one grant a commit", ONE, 1).await;
-        commits("64 grants a commit", BATCHES, BATCH).await;
-        opening(blocks).await;
+        match words.as_slice() {
+            ["open", dir] => open(Path::new(dir)).await,
+            ["parse", dir] => parse(Path::new(dir)),
+            _ => {
+                commits("one grant a commit", ONE, 1, Options::default()).await;
+                commits("64 grants a commit", BATCHES, BATCH, Options::default()).await;
+                let unsynced = || Options { sync: Arc::new(|_, _| Ok(())), ..Options::default() };
+                commits("one grant, without fsync", ONE, 1, unsynced()).await;
+                commits("64 grants, without fsync", BATCHES, BATCH, unsynced()).await;
+                opening(blocks).await;
+            }
+        }
     });
 }

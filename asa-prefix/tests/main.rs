@@ -1,6 +1,7 @@
 //! What prefix management guarantees, by subject.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, missing_docs)]
 
+mod delegator;
 mod desk;
 mod forecast;
 mod need;

@@ -1,9 +1,11 @@
-//! Gray and Briggs against their Python namesakes, on one link and across relays of either make.
+//! Gray and Briggs against their Python namesakes, on one link and across relays of either make; prefix managers against
+//! theirs in `prefix`.
 //!
 //! Needs a checkout of the Python implementation in `GRASPY_DIR`, Python, and its packages `cbor`, `netifaces` and
 //! `cryptography`. `ASA_INTEROP_SESSIONS` asks for so many negotiations in each cell of the matrix, at the pace of
 //! people as far as the banks are concerned. `ASA_INTEROP_REPORT` names a file to which each cell adds a line.
 
+mod prefix;
 mod talk;
 mod wire;
 
@@ -22,6 +24,8 @@ use crate::lab::{Child, Host, Lab, in_namespaces};
 use talk::{End, Readings};
 use wire::{Excuse, Passed, Wire};
 
+/// What customers and banks talk about.
+const OBJECTIVES: [&str; 3] = ["EX1", "EX2", "EX3"];
 /// Negotiations of each cell, unless the environment asks for more.
 const SHORT: usize = 3;
 /// How long a program may take until it listens; a Python one shows an introduction first.
@@ -178,8 +182,8 @@ impl Cell {
         let briggs_ends = self.settle(&briggs);
         let (near, far) = (near.stop(), far.stop());
 
-        let mut problems = wire::faults(&near, &ours);
-        problems.extend(wire::faults(&far, &ours));
+        let mut problems = wire::faults(&near, &ours, &OBJECTIVES);
+        problems.extend(wire::faults(&far, &ours, &OBJECTIVES));
         for child in [Some(&gray), Some(&briggs), relay.as_ref()].into_iter().flatten() {
             problems.extend(talk::python_trouble(child));
         }

@@ -1,14 +1,16 @@
 #!/usr/bin/env python3
 """Starts a program of the Python implementation, from the checkout named by GRASPY_DIR, on a host of the laboratory.
 
-  runner.py [--sleep-scale F] [--seconds S] Gray|Briggs|relay
+  runner.py [--sleep-scale F] [--seconds S] [--answers A;B;...] Gray|Briggs|pfxm3|pfxm4|relay
 
 Nothing of the checkout is changed. The start-up dialogue is skipped, pauses on import are left out, and with
---sleep-scale the program's own pauses, not those of its protocol engine, become shorter. The environment variable
+--sleep-scale the program's own pauses, not those of its protocol engine, become shorter. What the program itself asks at
+its start gets the answers. The environment variable
 ASA_INTEROP_OUTSIDE names the network namespace of the machine; there, or without it, nothing is started.
 """
 
 import argparse
+import io
 import os
 import runpy
 import sys
@@ -19,6 +21,7 @@ import types
 arguments = argparse.ArgumentParser()
 arguments.add_argument("--sleep-scale", type=float, default=1.0)
 arguments.add_argument("--seconds", type=float, default=300.0)
+arguments.add_argument("--answers", default="")
 arguments.add_argument("program")
 arguments = arguments.parse_args()
 
@@ -29,6 +32,7 @@ checkout = os.environ["GRASPY_DIR"]
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, checkout)
+sys.stdin = io.StringIO("".join(answer + "\n" for answer in arguments.answers.split(";")))
 sys.stdout.reconfigure(encoding="utf-8", line_buffering=True)
 
 # No encryption, as when the question for a key is left unanswered.

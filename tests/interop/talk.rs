@@ -98,7 +98,7 @@ pub(super) fn python_bank_agreements(child: &Child) -> Vec<End> {
 }
 
 /// Thread and text of every line of a Python program, which has the form `NAME NUMBER TEXT`.
-fn said(child: &Child) -> Vec<(String, String)> {
+pub(super) fn said(child: &Child) -> Vec<(String, String)> {
     let lines = child.lines().into_iter().filter_map(|line| {
         let (_, rest) = line.text.split_once(' ')?;
         let (thread, text) = rest.split_once(' ')?;

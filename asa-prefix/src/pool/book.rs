@@ -46,7 +46,7 @@ pub(super) struct Book {
     overs: BTreeSet<u64>,
     /// Blocks in negotiations that are open or in doubt.
     deals: BTreeMap<(Part, Deal), Prefix>,
-    clients: BTreeSet<(u32, Prefix)>,
+    clients: BTreeSet<([u8; 4], Prefix)>,
     holdings: BTreeMap<String, Holding>,
     /// Blocks that are in doubt, and those that are on their way back.
     pub(super) doubts: BTreeSet<Prefix>,
@@ -57,11 +57,11 @@ pub(super) struct Book {
     pub(super) changes: Vec<Change<Record>>,
 }
 
-fn hash_of(client: &str) -> u32 {
+fn hash_of(client: &str) -> [u8; 4] {
     let mut hasher = DefaultHasher::new();
     client.hash(&mut hasher);
-    // Only to find a few candidates: the names themselves are compared.
-    (hasher.finish() >> 32) as u32
+    // Only to find a few candidates: the names themselves are compared. Bytes, since they need no padding.
+    ((hasher.finish() >> 32) as u32).to_be_bytes()
 }
 
 /// Which side of the negotiation this pool is on, for a block that is in one.

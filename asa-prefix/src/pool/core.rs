@@ -54,8 +54,10 @@ pub struct PoolCore {
     stamped: Time,
     /// Open negotiations, with the time at which they are given up for lost.
     pub(super) open: BTreeMap<Key, Time>,
-    /// Leases that end by themselves.
+    /// Leases that end by themselves up to the horizon, in seconds since boot.
     pub(super) ends: BTreeSet<(u32, Prefix)>,
+    /// When all leases are looked through for those that end soon; `None` if no other has an end.
+    pub(super) horizon: Option<u32>,
     /// Seconds since boot when this life began: from then on the leases of earlier boots count anew.
     began: u32,
     /// Negotiations of which somebody outside has heard in this life, while they are open.
@@ -109,6 +111,7 @@ impl PoolCore {
             stamped: Time::default(),
             open: BTreeMap::new(),
             ends: BTreeSet::new(),
+            horizon: None,
             began: 0,
             promised: BTreeSet::new(),
             steps: Vec::new(),
@@ -434,7 +437,8 @@ impl Machine for PoolCore {
         match &self.phase {
             Phase::Failed(_, due) => Some(*due),
             Phase::Ready if self.begun => {
-                let lease = self.ends.first().map(|(end, _)| {
+                let end = self.ends.first().map(|(end, _)| *end).into_iter().chain(self.horizon).min();
+                let lease = end.map(|end| {
                     let left = end.saturating_sub(self.stamp.uptime);
                     self.stamped + Duration::from_secs(left.into())
                 });

@@ -298,7 +298,7 @@ impl PoolCore {
             }
         };
         if let Some(span) = valid {
-            self.ends.insert((self.end_of(&span), block));
+            self.expect_end(now, self.end_of(&span), block);
         }
         Ok(Answer::Block(block))
     }

@@ -9,6 +9,9 @@ use asa_framework::machine::Time;
 /// Leases of earlier boots that one life writes down anew, at most: this bounds its first batch.
 const REWRITTEN: usize = 10_000;
 
+/// How far ahead the ends of leases are listed, in seconds.
+const AHEAD: u32 = 600;
+
 impl PoolCore {
     /// Makes the open negotiations in the store agree with those that are known to be open.
     pub(super) fn settle_open(&mut self) {
@@ -69,19 +72,12 @@ impl PoolCore {
         }
     }
 
-    /// Enters the end of every lease. Those of earlier boots begin anew now, and are written down so: otherwise every
+    /// Prepares for the end of every lease. Those of earlier boots begin anew now, and are written down so: otherwise every
     /// further life would prolong them.
     pub(super) fn arm(&mut self, now: Time) {
-        let leases = self.book.blocks.iter().filter_map(|(block, state)| Some((*block, state.lease()?.valid?)));
-        let (mut ends, mut strange) = (Vec::new(), Vec::new());
-        for (block, span) in leases {
-            if strange.len() < REWRITTEN && !self.is_of_this_boot(&span) {
-                strange.push((block, span));
-            } else {
-                ends.push((self.end_of(&span), block));
-            }
-        }
-        for (block, Span { seconds, .. }) in strange {
+        let strange = self.book.blocks.iter().filter_map(|(block, state)| Some((*block, state.lease()?.valid?)));
+        let strange = strange.filter(|(_, span)| !self.is_of_this_boot(span)).take(REWRITTEN);
+        for (block, Span { seconds, .. }) in strange.collect::<Vec<_>>() {
             let span = self.span(now, seconds);
             let anew = |lease: &Lease| Box::new(Lease { valid: Some(span), ..lease.clone() });
             let state = match self.book.blocks.get(&block) {
@@ -90,9 +86,31 @@ impl PoolCore {
                 _ => continue,
             };
             self.book.turn(&block, state);
-            ends.push((self.end_of(&span), block));
         }
-        self.ends = ends.into_iter().collect();
+        self.look_ahead(now);
+    }
+
+    /// Enters the leases that end soon. A million of leases that are renewed in time need no place in the list.
+    fn look_ahead(&mut self, now: Time) {
+        let horizon = self.uptime(now).saturating_add(AHEAD);
+        let leases = self.book.blocks.iter().filter_map(|(block, state)| Some((state.lease()?.valid?, *block)));
+        let (soon, later): (Vec<_>, usize) = leases.fold((Vec::new(), 0), |(mut soon, later), (span, block)| {
+            let end = self.end_of(&span);
+            if end <= horizon {
+                soon.push((end, block));
+            }
+            (soon, later + usize::from(end > horizon))
+        });
+        self.ends = soon.into_iter().collect();
+        self.horizon = (later > 0).then_some(horizon);
+    }
+
+    /// A lease has an end.
+    pub(super) fn expect_end(&mut self, now: Time, end: u32, block: Prefix) {
+        let horizon = self.uptime(now).saturating_add(AHEAD);
+        if end <= *self.horizon.get_or_insert(horizon) {
+            self.ends.insert((end, block));
+        }
     }
 
     pub(super) fn wake_ready(&mut self, now: Time) {
@@ -113,6 +131,9 @@ impl PoolCore {
             self.urgent = true;
         }
         let uptime = self.uptime(now);
+        if self.horizon.is_some_and(|horizon| horizon <= uptime) {
+            self.look_ahead(now);
+        }
         while let Some((end, block)) = self.ends.first().copied().filter(|(end, _)| *end <= uptime) {
             self.ends.remove(&(end, block));
             // It may have been given for longer since.
@@ -121,7 +142,7 @@ impl PoolCore {
                     self.lease_over(&block);
                     self.urgent = true;
                 }
-                Some(span) => drop(self.ends.insert((self.end_of(&span), block))),
+                Some(span) => self.expect_end(now, self.end_of(&span), block),
                 None => {}
             }
         }

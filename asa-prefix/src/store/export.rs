@@ -34,6 +34,8 @@ use time::OffsetDateTime;
 const EXPORT: u32 = 1;
 /// Records that are read at most.
 const RECORDS: usize = 1 << 24;
+/// Records in one commit of a restoration; until the last one there is no store.
+const CHUNK: usize = 4_096;
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -181,12 +183,15 @@ pub fn restore(dir: &Path, records: Vec<Record>, options: &Options) -> Result<Re
     files::directory(dir)?;
     let _lock = files::lock(&home.lock)?;
     let mut restored = Restored::default();
-    let changes = records.into_iter().map(|record| Change::Put(cautious(record, &mut restored))).collect();
     let birth = Birth::new(options);
     begin_parts(&home, &birth, options)?;
     let (mut legs, _) = Legs::open(&home, &birth, Failed::default(), options)?;
-    legs.commit(changes).map_err(|(error, _)| error)?;
+    let mut changes = records.into_iter().map(|record| Change::Put(cautious(record, &mut restored))).peekable();
+    while changes.peek().is_some() {
+        legs.commit(changes.by_ref().take(CHUNK).collect()).map_err(|(error, _)| error)?;
+    }
     drop(legs);
+    drop(changes);
     birth.write(&home)?;
     Ok(restored)
 }

@@ -90,6 +90,7 @@ impl Ledger {
         if let Some((tables, ..)) = from {
             snapshot::write(&segment::path(&home.ledger, 1, SNAPSHOT), &head, tables)?;
         }
+        write_head(&home.ledger, &head)?;
         begin(&home.ledger, &head)?;
         files::sync_directory(&home.dir)
     }
@@ -179,8 +180,9 @@ impl Ledger {
         let path = segment::path(&self.path, head.segment, SNAPSHOT);
         snapshot::write(&path, &head, tables).map_err(Rotation::NotBegun)?;
         let snapshot = fs::metadata(&path).map_or(0, |file| file.len());
+        let length = write_head(&self.path, &head).map_err(Rotation::NotBegun)?;
         // From here on the new segment may be there.
-        let length = begin(&self.path, &head).map_err(Rotation::Unknown)?;
+        begin(&self.path, &head).map_err(Rotation::Unknown)?;
         let path = segment::path(&self.path, head.segment, SEGMENT);
         let file = OpenOptions::new().read(true).append(true).open(&path).map_err(failed("open", &path));
         self.file = Arc::new(file.map_err(Rotation::Unknown)?);
@@ -228,14 +230,22 @@ pub(super) enum Rotation {
     Unknown(Error),
 }
 
-/// Begins a segment; it appears with its head, or not at all. Returns its length.
-fn begin(ledger: &Path, head: &Head) -> Result<u64, Error> {
-    let path = segment::path(ledger, head.segment, SEGMENT);
-    let fresh = path.with_extension("jsonl-fresh");
+/// Where a segment is while it has no head.
+fn fresh(ledger: &Path, head: &Head) -> PathBuf {
+    segment::path(ledger, head.segment, "jsonl-fresh")
+}
+
+/// Begins a segment; it appears with its head, or not at all.
+fn begin(ledger: &Path, head: &Head) -> Result<(), Error> {
+    files::rename(&fresh(ledger, head), &segment::path(ledger, head.segment, SEGMENT))
+}
+
+/// Writes the head of a segment that is not there yet; returns its length.
+fn write_head(ledger: &Path, head: &Head) -> Result<u64, Error> {
+    let fresh = fresh(ledger, head);
     let bytes = line::write(head).map_err(Error::Conflict)?;
     let mut file = files::create(&fresh)?;
     file.write_all(&bytes).and_then(|()| file.sync_all()).map_err(failed("write", &fresh))?;
-    files::rename(&fresh, &path)?;
     Ok(bytes.len() as u64)
 }
 

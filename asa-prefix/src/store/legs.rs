@@ -102,14 +102,17 @@ impl Legs {
 
     /// Makes a batch durable on both legs. After any error but a conflict, what the disk holds is unknown.
     pub(super) fn commit(&mut self, changes: Vec<Change<Record>>) -> Result<(), (Error, Option<Failed>)> {
+        let acknowledged = Some(self.ledger.acknowledged());
+        let failed = |tables| move |error| (error, Some(Failed { acknowledged, tables }));
         let unchanged = |error| (error, None);
-        let batch = Batch::fold(changes, |key| self.tables.get(key)).map_err(unchanged)?;
+        let batch = Batch::fold(changes, |key| self.tables.get(key)).map_err(|error| {
+            // What cannot be read is opened again.
+            if matches!(error, Error::Conflict(_)) { unchanged(error) } else { failed(false)(error) }
+        })?;
         if batch.changes.is_empty() {
             return Ok(());
         }
         let lines = Lines::of(&batch, self.ledger.seq, self.ledger.sum, self.options.now()).map_err(unchanged)?;
-        let acknowledged = Some(self.ledger.acknowledged());
-        let failed = |tables| move |error| (error, Some(Failed { acknowledged, tables }));
         let first = self.ledger.seq + 1;
         let mut last = Last { seq: lines.seq, first, sum: lines.sum, lines: Vec::new() };
         let pending = self.ledger.append(&lines).map_err(failed(false))?;

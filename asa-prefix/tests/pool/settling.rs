@@ -268,9 +268,7 @@ fn a_verdict_is_durable_before_it_is_told() {
 #[test]
 fn only_who_knows_gives_a_verdict() {
     let mut bench = Bench::new(plan());
-    let mut examine = |session, block: &str, asker| {
-        bench.verdict(Request::Examine { session, block: p(block), asker })
-    };
+    let mut examine = |session, block: &str, asker| bench.verdict(Request::Examine { session, block: p(block), asker });
     assert_eq!(examine(1, "2001:db8:9::/64", Part::Asker), Verdict::Unknown);
     assert_eq!(examine(1, "2001:db8:9::/64", Part::Provider), Verdict::Unknown);
     assert_eq!(examine(1, "2001:db8::/64", Part::Asker), Verdict::Kept);

@@ -4,6 +4,8 @@ use super::support::{block, commit, content, dealt, delete, granted, lease, load
 use asa_framework::roles::store::Change;
 use asa_prefix::pool::record::{Record, State};
 use asa_prefix::store::{HistoryEntry, Options, SledStore, fsck, history, repair};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha12Rng;
 use std::fs;
 use std::net::IpAddr;
 use std::path::Path;
@@ -119,6 +121,42 @@ fn history_tolerates_a_torn_end() {
     fs::write(&path, &bytes[..bytes.len() - 7]).unwrap();
     let entries = history(directory.path(), "2001:db8:8000::5".parse().unwrap(), None).unwrap().entries;
     assert_eq!(short(&entries).last().unwrap().0, 50);
+}
+
+/// Any bytes in a ledger are an error or are not there, and never a panic.
+#[test]
+fn history_survives_any_damage() {
+    let directory = TempDir::new().unwrap();
+    let (store, second) = clocked(directory.path(), Options::default());
+    story(&store, &second);
+    drop(store);
+    let path = directory.path().join("ledger/00000001.jsonl");
+    let whole = fs::read(&path).unwrap();
+    let address: IpAddr = "2001:db8:8000::5".parse().unwrap();
+    let complete = history(directory.path(), address, None).unwrap();
+    let mut random = ChaCha12Rng::seed_from_u64(5);
+    let mut refused = 0;
+    for _ in 0..400 {
+        let mut bytes = whole.clone();
+        let place = random.random_range(0..bytes.len());
+        match random.random_range(0..3) {
+            0 => bytes[place] = random.random(),
+            1 => bytes.truncate(place),
+            _ => {
+                bytes.splice(place..place, (0..random.random_range(1..40)).map(|_| b'\n'));
+            }
+        }
+        fs::write(&path, &bytes).unwrap();
+        match history(directory.path(), address, None) {
+            // Only what is at the end can be missing.
+            Ok(found) => assert_eq!(found.entries, complete.entries[..found.entries.len()]),
+            Err(error) => {
+                assert!(error.is_damage(), "{error}");
+                refused += 1;
+            }
+        }
+    }
+    assert!(refused > 100, "{refused}");
 }
 
 /// Each segment begins with a snapshot, and what is older than the operator wants goes, but never without one.

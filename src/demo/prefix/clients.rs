@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout};
 /// Where clients are.
 pub(super) const EDGES: [&str; 4] = ["csg-1", "csg-2", "csg-3", "csg-4"];
 /// Clients of each edge.
-const CLIENTS: u32 = 40;
+const CLIENTS: u32 = 120;
 /// What a client wants.
 const LENGTH: u8 = 64;
 /// How long a client waits for an answer.

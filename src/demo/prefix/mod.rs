@@ -24,7 +24,7 @@ use crate::output::Look;
 use crate::run::LAST_LINES;
 
 /// The time between two things that clients do.
-const STEP: Duration = Duration::from_millis(100);
+const STEP: Duration = Duration::from_millis(60);
 /// The time between two looks at everything.
 const LOOK: Duration = Duration::from_secs(1);
 /// Looks between two that are written where nobody watches.

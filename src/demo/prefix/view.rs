@@ -56,7 +56,7 @@ impl Frame<'_> {
         let mut lines = vec![
             format!("Prefixes for a mobile network: an origin, two ASGs, four CSGs.  {seconds:>9} s"),
             String::new(),
-            "node    life  prefixes              .free D)elegated G)ranted C)ooling ?doubt".to_owned(),
+            "node    life  prefixes                 .free D)elegated G)ranted C)ool ?doubt".to_owned(),
         ];
         for (name, lives, runs, holdings) in nodes {
             let mut prefixes: Vec<String> = holdings.aggregates.iter().take(1).map(ToString::to_string).collect();
@@ -64,7 +64,7 @@ impl Frame<'_> {
                 prefixes.push(format!("+{}", holdings.aggregates.len() - 1));
             }
             let drawn = if *runs { bar(look, holdings) } else { look.paint(31, "killed") };
-            lines.push(format!("{name:<8}{lives:>4}  {:<22}{drawn}", prefixes.join(" ")));
+            lines.push(format!("{name:<8}{lives:>4}  {:<25}{drawn}", prefixes.join(" ")));
         }
         let mut totals = format!(
             "clients {held:>4} have a /64: {} asked, {} served, {} refused, {} lost, {} given back",

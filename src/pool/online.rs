@@ -118,7 +118,11 @@ pub(super) fn exclude(args: BlockArgs) -> anyhow::Result<Shown> {
 /// Brings something back into use.
 pub(super) fn include(args: BlockArgs) -> anyhow::Result<Shown> {
     let show = |look, blocks: Blocks| {
-        let rest = listed(look, &blocks, "nothing was excluded there as a whole");
+        let rest = listed(
+            look,
+            &blocks,
+            "nothing has become free; if it was an aggregate that was being withdrawn, it no longer is: include it once more",
+        );
         if blocks.blocks.is_empty() { rest } else { format!("free again:\n{rest}") }
     };
     query(&args.online, CHANGE, &PoolCommand::Include { block: args.block }, show, |_| 0)

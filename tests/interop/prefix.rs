@@ -124,9 +124,12 @@ fn python_asks(program: Program, count: usize, outside: &Path) -> Vec<String> {
     let tap = Wire::tap(&hosts[0]);
     let origin = Manager::start(&hosts[0], "origin", &STOCK);
     let asker = Python::delegator(&hosts[1], outside, program, limit(count));
-    wait_until("enough obtained", limit(count), || enough(count, &asker.obtained()), || {
-        asker.child.output() + &origin.child.output()
-    });
+    wait_until(
+        "enough obtained",
+        limit(count),
+        || enough(count, &asker.obtained()),
+        || asker.child.output() + &origin.child.output(),
+    );
     asker.stop_at_rest();
     let (log, records) = origin.end();
     let passed = tap.stop();
@@ -161,9 +164,12 @@ fn we_ask(program: Program, count: usize, outside: &Path) -> Vec<String> {
         ("ask_form", program.form()),
     ];
     let asker = Manager::start(&hosts[0], "delegator", &parameters);
-    wait_until("enough obtained", limit(count), || enough(count, &giver.given()), || {
-        giver.child.output() + &asker.child.output()
-    });
+    wait_until(
+        "enough obtained",
+        limit(count),
+        || enough(count, &giver.given()),
+        || giver.child.output() + &asker.child.output(),
+    );
     // The last acceptance is settled, and nothing more is wanted.
     thread::sleep(Duration::from_secs(2));
     let (log, records) = asker.end();
@@ -173,7 +179,8 @@ fn we_ask(program: Program, count: usize, outside: &Path) -> Vec<String> {
     let mut problems = wire::faults(&passed, &wire::addresses(&hosts[0]), &program.objectives());
     problems.extend(talk::python_trouble(&giver.child));
     problems.extend(overlaps(&given));
-    let (acquired, given_set): (BTreeSet<_>, BTreeSet<_>) = (records.acquired().into_iter().collect(), given.iter().copied().collect());
+    let (acquired, given_set): (BTreeSet<_>, BTreeSet<_>) =
+        (records.acquired().into_iter().collect(), given.iter().copied().collect());
     if acquired != given_set {
         problems.push(format!("{program} gave {given_set:?}, we have {acquired:?}"));
     }

@@ -325,6 +325,21 @@ impl Book {
         Ok(())
     }
 
+    /// Takes back that an aggregate is withdrawn; what is out of use in it stays so. Tells whether it was.
+    pub(super) fn reinstate(&mut self, block: &Prefix) -> bool {
+        if self.within(block).any(|(_, state)| *state == State::Returning) {
+            return false;
+        }
+        let Some(belonging) = self.aggregates.get_mut(block).filter(|belonging| belonging.withdrawn) else {
+            return false;
+        };
+        belonging.withdrawn = false;
+        let source = belonging.source.clone();
+        self.note(Change::Delete(Record::Aggregate { block: *block, source: source.clone(), withdrawn: true }));
+        self.note(Change::Put(Record::Aggregate { block: *block, source, withdrawn: false }));
+        true
+    }
+
     /// Marks an aggregate as withdrawn: all that is free in it is out of use from now on.
     pub(super) fn withdraw(&mut self, block: &Prefix) {
         let Some(belonging) = self.aggregates.get_mut(block).filter(|belonging| !belonging.withdrawn) else { return };

@@ -45,7 +45,12 @@ impl PoolCore {
         used.take(BLOCKS).map(|(block, state)| (*block, state.clone())).collect()
     }
 
+    /// Brings what was excluded in a block back into use. If it is an aggregate that is withdrawn, that is taken back, and what
+    /// is out of use in it stays so until it is included once more: after a restoration some of it may be somebody's (PM-S-17).
     pub(super) fn include(&mut self, block: &Prefix) -> Answer {
+        if self.book.reinstate(block) {
+            return Answer::Blocks(Vec::new(), false);
+        }
         let excluded: Vec<Prefix> = self
             .book
             .within(block)

@@ -123,7 +123,8 @@ pub enum Request {
     Import(Vec<Planned>),
     /// Keep what is free in a block out of use (PM-D-07): [`Answer::Blocks`] with what is in use there.
     Exclude(Prefix),
-    /// Bring what was excluded in a block back into use.
+    /// Bring what was excluded in a block back into use: [`Answer::Blocks`] with that. For an aggregate that is withdrawn, only
+    /// that is taken back, and the answer is empty.
     Include(Prefix),
     /// Take an aggregate out of use, as its blocks become free (PM-T-06): [`Answer::Blocks`] with what is still in use.
     Withdraw(Prefix),

@@ -1,8 +1,8 @@
 //! What happens to the nodes: clients come and go, links fail, disks fail, nodes fail.
 
 use super::check;
-use super::label::REQUIRED;
 use super::lab::{Blow, Holding, Moment, Order, Sabotage};
+use super::label::REQUIRED;
 use super::store::DiskFault;
 use super::world::{INSTANCE, World};
 use asa_prefix::delegator::{Explain, Give, Take};
@@ -259,7 +259,13 @@ impl World {
         let inner = self.lab.lock();
         let alive = |wish: &&super::lab::Wish| inner.disks[wish.node].up && inner.disks[wish.node].life == wish.life;
         match inner.pending.values().filter(alive).find(|wish| wish.since.elapsed() > PATIENCE) {
-            Some(wish) => Err(format!("{} of n{} waits for {} since {:?}", wish.client, wish.node, wish.want, wish.since.elapsed())),
+            Some(wish) => Err(format!(
+                "{} of n{} waits for {} since {:?}",
+                wish.client,
+                wish.node,
+                wish.want,
+                wish.since.elapsed()
+            )),
             None => Ok(()),
         }
     }
@@ -320,7 +326,8 @@ impl World {
                 }
             };
             for (family, next) in explained.next {
-                let length = next.split_once(" /").and_then(|(_, rest)| rest.split(|c: char| !c.is_ascii_digit()).next());
+                let length =
+                    next.split_once(" /").and_then(|(_, rest)| rest.split(|c: char| !c.is_ascii_digit()).next());
                 let Some(length) = length.and_then(|digits| digits.parse::<u8>().ok()) else { continue };
                 if self.lab.origin_has(&self.scenario, family, length) {
                     hungry.push(format!("n{node} is short, and an origin has it: {next}"));

@@ -17,6 +17,8 @@ use std::time::Duration;
 const DISCOVERY: Duration = Duration::from_secs(1);
 /// Time to read parameters of which no flooded copy is there.
 const READING: Duration = Duration::from_secs(2);
+/// Who is named as the source of parameters that were asked for, since the answer does not tell.
+const ANSWERED: &str = "a node that was asked";
 /// Pause before the delegator is asked again after it has not answered.
 const PAUSE: Duration = Duration::from_secs(1);
 /// Loop count of requests: none is specified, so it is the default of RFC 8990 section 2.6 (PM-W-11).
@@ -100,7 +102,7 @@ impl Strategy for PrefixStrategy {
                 Next::Tell
             }
             Heard::Value(objective) => {
-                self.copies = objective.value.clone().map(|value| (None, value)).into_iter().collect();
+                self.copies = objective.value.clone().map(|value| (Some(ANSWERED.to_owned()), value)).into_iter().collect();
                 Next::Tell
             }
             Heard::Nothing(..) => Next::Ask,

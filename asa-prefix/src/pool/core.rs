@@ -34,7 +34,15 @@ enum Phase {
     Unsound(String),
 }
 
-type Reply = (u64, Result<Answer, PoolError>);
+/// What a client's valid lifetime is prolonged by before its block may be anybody else's, in seconds: the client counts from
+/// when it hears of its block, which is later than the decision by the rounding of the clock, by [`PROMPT`], and by the
+/// operator's program (10 s).
+const GRACE: u32 = 15;
+/// A client is told of a lifetime no later than this after the decision; if the store takes longer, it has to ask again.
+const PROMPT: Duration = Duration::from_secs(4);
+
+/// The number of a request, when its answer is void, and the answer.
+type Reply = (u64, Option<Time>, Result<Answer, PoolError>);
 
 /// A negotiation by its side and its deal.
 pub(super) type Key = (Part, Deal);
@@ -81,6 +89,7 @@ pub struct PoolCore {
     told: Option<Level>,
     backoff: Backoff,
     random: ChaCha12Rng,
+    now: Time,
     outputs: VecDeque<Output>,
 }
 
@@ -125,6 +134,7 @@ impl PoolCore {
             alarms: Vec::new(),
             told: None,
             backoff: Backoff::default(),
+            now: Time::default(),
             outputs: VecDeque::new(),
         }
     }
@@ -166,10 +176,10 @@ impl PoolCore {
     }
 
     /// When a span ends, in seconds since boot: if it began in another boot, the whole of it begins anew with this life
-    /// (PM-S-22). The answer is the same throughout a life.
+    /// (PM-S-22). It is later than the client believes (PM-D-05). The answer is the same throughout a life.
     pub(super) fn end_of(&self, span: &Span) -> u32 {
         let began = if self.is_of_this_boot(span) { span.began } else { self.began };
-        began.saturating_add(span.seconds)
+        began.saturating_add(span.seconds).saturating_add(GRACE)
     }
 
     pub(super) fn is_of_this_boot(&self, span: &Span) -> bool {
@@ -222,13 +232,14 @@ impl PoolCore {
         // Of a block that is only held nobody outside hears: its record goes with the next batch.
         let quiet = matches!(request, Request::Hold { dry: None, .. });
         let promise = promise(&request);
+        let void = matches!(request, Request::Delegate { lifetimes: Some(_), .. }).then(|| now + PROMPT);
         let answer = self.decide(now, request);
         if quiet {
             self.outputs.push_back(Output::Reply(id, answer));
             return;
         }
         self.steps.extend(promise.filter(|_| answer.is_ok()).map(|key| (key, true)));
-        self.gathered.push((id, answer));
+        self.gathered.push((id, void, answer));
         self.urgent = true;
     }
 
@@ -258,7 +269,11 @@ impl PoolCore {
     }
 
     fn reply(&mut self, replies: Vec<Reply>) {
-        self.outputs.extend(replies.into_iter().map(|(id, answer)| Output::Reply(id, answer)));
+        for (id, void, answer) in replies {
+            let late = void.is_some_and(|void| void < self.now);
+            let late = late.then(|| PoolError::Store("it took too long to write this down: ask again".into()));
+            self.outputs.push_back(Output::Reply(id, late.map_or(answer, Err)));
+        }
     }
 
     /// What was decided before is in the store: everybody may hear of it.
@@ -291,7 +306,7 @@ impl PoolCore {
             }
             Err(error) => {
                 self.count("commits_failed");
-                for (id, _) in flying.into_iter().chain(std::mem::take(&mut self.gathered)) {
+                for (id, ..) in flying.into_iter().chain(std::mem::take(&mut self.gathered)) {
                     self.outputs.push_back(Output::Reply(id, Err(PoolError::from(&error))));
                 }
                 self.book.changes.clear();
@@ -401,6 +416,7 @@ impl Machine for PoolCore {
         if let Input::Started(stamp) = &input {
             self.began = stamp.uptime;
         }
+        self.now = now;
         self.wake(now);
         match input {
             Input::Started(_) => self.outputs.push_back(Output::Load),

@@ -34,7 +34,11 @@ enum Phase {
     Unsound(String),
 }
 
-type Reply = (u64, Result<Answer, PoolError>);
+/// A client is told of a lifetime no later than this after the decision; if the store takes longer, it has to ask again.
+const PROMPT: Duration = Duration::from_secs(4);
+
+/// The number of a request, when its answer is void, and the answer.
+type Reply = (u64, Option<Time>, Result<Answer, PoolError>);
 
 /// A negotiation by its side and its deal.
 pub(super) type Key = (Part, Deal);
@@ -83,6 +87,7 @@ pub struct PoolCore {
     told: Option<Level>,
     backoff: Backoff,
     random: ChaCha12Rng,
+    now: Time,
     outputs: VecDeque<Output>,
 }
 
@@ -128,6 +133,7 @@ impl PoolCore {
             alarms: Vec::new(),
             told: None,
             backoff: Backoff::default(),
+            now: Time::default(),
             outputs: VecDeque::new(),
         }
     }
@@ -198,13 +204,14 @@ impl PoolCore {
         // Of a block that is only held nobody outside hears: its record goes with the next batch.
         let quiet = matches!(request, Request::Hold { dry: None, .. });
         let promise = promise(&request);
+        let void = matches!(request, Request::Delegate { lifetimes: Some(_), .. }).then(|| now + PROMPT);
         let answer = self.decide(now, request);
         if quiet {
             self.outputs.push_back(Output::Reply(id, answer));
             return;
         }
         self.steps.extend(promise.filter(|_| answer.is_ok()).map(|key| (key, true)));
-        self.gathered.push((id, answer));
+        self.gathered.push((id, void, answer));
         self.urgent = true;
     }
 
@@ -234,7 +241,11 @@ impl PoolCore {
     }
 
     fn reply(&mut self, replies: Vec<Reply>) {
-        self.outputs.extend(replies.into_iter().map(|(id, answer)| Output::Reply(id, answer)));
+        for (id, void, answer) in replies {
+            let late = void.is_some_and(|void| void < self.now);
+            let late = late.then(|| PoolError::Store("it took too long to write this down: ask again".into()));
+            self.outputs.push_back(Output::Reply(id, late.map_or(answer, Err)));
+        }
     }
 
     /// What was decided before is in the store: everybody may hear of it.
@@ -267,7 +278,7 @@ impl PoolCore {
             }
             Err(error) => {
                 self.count("commits_failed");
-                for (id, _) in flying.into_iter().chain(std::mem::take(&mut self.gathered)) {
+                for (id, ..) in flying.into_iter().chain(std::mem::take(&mut self.gathered)) {
                     self.outputs.push_back(Output::Reply(id, Err(PoolError::from(&error))));
                 }
                 self.book.changes.clear();
@@ -377,6 +388,7 @@ impl Machine for PoolCore {
         if let Input::Started(stamp) = &input {
             self.began = stamp.uptime;
         }
+        self.now = now;
         self.wake(now);
         match input {
             Input::Started(_) => self.outputs.push_back(Output::Load),

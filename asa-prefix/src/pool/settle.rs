@@ -104,13 +104,16 @@ impl PoolCore {
             _ => {}
         }
         let void = self.book.remembered(session, Part::Provider).any(|(_, it)| it.void == Some(block));
-        if void || self.is_ours_but_for(session, block) { Verdict::Kept } else { Verdict::Unknown }
+        if void || self.is_in_hand(block) { Verdict::Kept } else { Verdict::Unknown }
     }
 
-    /// Whether a block is this pool's, and nothing of it was given away in a session.
-    fn is_ours_but_for(&self, session: u32, block: Prefix) -> bool {
-        let of_session = |state: &State| state.dealt().is_some_and(|dealt| dealt.deal.session == session);
-        self.book.space.aggregate_of(&block).is_some() && !self.book.within(&block).any(|(_, state)| of_session(state))
+    /// Whether a block is in this pool's hands, all of it: then nobody else has it. A part that was given away, or may have
+    /// been, in whatever session, may have been given on; so may what has gone back to where it came from.
+    fn is_in_hand(&self, block: Prefix) -> bool {
+        let elsewhere = |state: &State| {
+            matches!(state, State::Granted(_) | State::Offered(_) | State::Doubt { .. } | State::Returning)
+        };
+        self.book.space.aggregate_of(&block).is_some() && !self.book.within(&block).any(|(_, state)| elsewhere(state))
     }
 
     /// The provider asks its taker. What is answered with [`Verdict::Kept`] can never be accepted afterwards.

@@ -102,7 +102,8 @@ impl Strategy for PrefixStrategy {
                 Next::Tell
             }
             Heard::Value(objective) => {
-                self.copies = objective.value.clone().map(|value| (Some(ANSWERED.to_owned()), value)).into_iter().collect();
+                self.copies =
+                    objective.value.clone().map(|value| (Some(ANSWERED.to_owned()), value)).into_iter().collect();
                 Next::Tell
             }
             Heard::Nothing(..) => Next::Ask,

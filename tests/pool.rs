@@ -197,7 +197,7 @@ fn an_operator_leads_a_pool_from_its_first_start_to_a_restored_export() {
         let node = place.run();
         let (code, _, err) = place.pool("delegate cpe-3 64 --socket c.sock --timeout 60");
         assert!(code == 1 && err.contains("no prefix of that length is left"), "{err}");
-        place.ask("include 2001:db8::/32");
+        place.ask("reinstate 2001:db8::/32");
         contains(&place.ask("include 2001:db8:8000::/34"), &["free again:"]);
         contains(&place.ask("delegate cpe-3 64"), &["is delegated to cpe-3"]);
         contains(&place.ask("fsck"), &["sound: "]);

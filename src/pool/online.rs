@@ -121,7 +121,7 @@ pub(super) fn include(args: BlockArgs) -> anyhow::Result<Shown> {
         let rest = listed(
             look,
             &blocks,
-            "nothing has become free; if it was an aggregate that was being withdrawn, it no longer is: include it once more",
+            "nothing has become free: nothing is excluded there, or its aggregate is being withdrawn (asa pool reinstate)",
         );
         if blocks.blocks.is_empty() { rest } else { format!("free again:\n{rest}") }
     };
@@ -135,6 +135,15 @@ pub(super) fn withdraw(args: BlockArgs) -> anyhow::Result<Shown> {
         if blocks.blocks.is_empty() { rest } else { format!("being withdrawn; still in use:\n{rest}") }
     };
     query(&args.online, CHANGE, &PoolCommand::Withdraw { block: args.block }, show, |_| 0)
+}
+
+/// Takes back that an aggregate is withdrawn.
+pub(super) fn reinstate(args: BlockArgs) -> anyhow::Result<Shown> {
+    let block = args.block;
+    let show = move |_: Look, _: Value| {
+        format!("{block} is in use again; what is excluded in it waits for asa pool include\n")
+    };
+    query(&args.online, CHANGE, &PoolCommand::Reinstate { block }, show, |_| 0)
 }
 
 /// Gives a client a block.

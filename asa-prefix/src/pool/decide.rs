@@ -44,6 +44,7 @@ impl PoolCore {
             Request::Exclude(block) => Ok(Answer::Blocks(self.exclude(&block), false)),
             Request::Include(block) => Ok(self.include(&block)),
             Request::Withdraw(block) => self.withdraw(&block),
+            Request::Reinstate(block) => self.reinstate(&block),
             Request::Census => Ok(Answer::Census(Box::new(self.census()))),
             Request::Blocks { after, within, states, limit } => Ok(self.list(after, within, &states, limit)),
             Request::Records => Ok(Answer::Records(self.book.records())),

@@ -45,12 +45,17 @@ impl PoolCore {
         used.take(BLOCKS).map(|(block, state)| (*block, state.clone())).collect()
     }
 
-    /// Brings what was excluded in a block back into use. If it is an aggregate that is withdrawn, that is taken back, and what
-    /// is out of use in it stays so until it is included once more: after a restoration some of it may be somebody's (PM-S-17).
-    pub(super) fn include(&mut self, block: &Prefix) -> Answer {
+    /// Takes back that an aggregate is withdrawn.
+    pub(super) fn reinstate(&mut self, block: &Prefix) -> Decision {
         if self.book.reinstate(block) {
-            return Answer::Blocks(Vec::new(), false);
+            return Ok(Answer::Done);
         }
+        Err(PoolError::State(format!(
+            "{block} is not an aggregate that is being withdrawn, or is on its way back already"
+        )))
+    }
+
+    pub(super) fn include(&mut self, block: &Prefix) -> Answer {
         let excluded: Vec<Prefix> = self
             .book
             .within(block)

@@ -124,11 +124,12 @@ pub enum Request {
     Import(Vec<Planned>),
     /// Keep what is free in a block out of use (PM-D-07): [`Answer::Blocks`] with what is in use there.
     Exclude(Prefix),
-    /// Bring what was excluded in a block back into use: [`Answer::Blocks`] with that. For an aggregate that is withdrawn, only
-    /// that is taken back, and the answer is empty.
+    /// Bring what was excluded in a block back into use, unless it is withdrawn: [`Answer::Blocks`] with that.
     Include(Prefix),
     /// Take an aggregate out of use, as its blocks become free (PM-T-06): [`Answer::Blocks`] with what is still in use.
     Withdraw(Prefix),
+    /// Take back that an aggregate is withdrawn; what is out of use in it stays so until it is included (PM-S-17).
+    Reinstate(Prefix),
     /// Tell what there is, in numbers: [`Answer::Census`].
     Census,
     /// Tell blocks with their states, in order: [`Answer::Blocks`].

@@ -322,12 +322,13 @@ impl World {
             for (family, next) in explained.next {
                 let length = next.split_once(" /").and_then(|(_, rest)| rest.split(|c: char| !c.is_ascii_digit()).next());
                 let Some(length) = length.and_then(|digits| digits.parse::<u8>().ok()) else { continue };
+                // The form F1 cannot ask for IPv4.
+                if family == Family::V4 && self.scenario.members[node].parameters.contains("'F1'") {
+                    continue;
+                }
                 if self.lab.origin_has(&self.scenario, family, length) {
                     hungry.push(format!("n{node} is short, and an origin has it: {next}"));
                 }
-            }
-            if explained.waiting > 0 {
-                hungry.push(format!("{} wait at n{node}", explained.waiting));
             }
         }
         hungry

@@ -52,6 +52,8 @@ pub struct PrefixStrategy {
     speech: Arc<Speech>,
     next: Next,
     copies: Vec<(Option<String>, Value)>,
+    /// What was wanted cannot be asked for.
+    unable: bool,
 }
 
 enum Next {
@@ -67,7 +69,7 @@ impl PrefixStrategy {
     /// Makes the strategy of each life.
     pub fn factory(speech: Speech) -> StrategyFactory {
         let speech = Arc::new(speech);
-        Arc::new(move || Box::new(Self { speech: speech.clone(), next: Next::Ask, copies: Vec::new() }))
+        Arc::new(move || Box::new(Self { speech: speech.clone(), next: Next::Ask, copies: Vec::new(), unable: false }))
     }
 }
 
@@ -87,7 +89,10 @@ impl Strategy for PrefixStrategy {
                     Task::Negotiate { objective, discovery: DISCOVERY, flush: false, dialogue }
                 }
                 // The form that was chosen cannot carry that family: nobody can be asked.
-                Err(_) => Task::Ask(write(&Question::Fruitless)),
+                Err(_) => {
+                    self.unable = true;
+                    Task::Ask(write(&Question::Fruitless))
+                }
             },
         }
     }
@@ -115,6 +120,8 @@ impl Strategy for PrefixStrategy {
         self.next = match read(answer) {
             Ok(Response::Need(want)) => Next::Negotiate(want),
             Ok(Response::Look) => Next::Look,
+            // It would be wanted again at once.
+            Ok(Response::Done) if std::mem::take(&mut self.unable) => Next::Pause,
             Ok(Response::Done) => Next::Ask,
             Ok(Response::Block(_) | Response::Verdict(_)) | Err(_) => Next::Pause,
         };

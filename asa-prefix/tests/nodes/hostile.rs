@@ -31,8 +31,8 @@ const HOSTILE: [(&str, &str); 22] = [
     ("d836f6", "a tag around null"),
     ("d836821839410f", "stray bits"),
     ("d81841ff", "Tag 24 around nothing"),
-    ("d818d81844", "Tag 24 without end") ,
-    ("8206184f5820010db8", "an offer as request") ,
+    ("d818d81844", "Tag 24 without end"),
+    ("8206184f5820010db8", "an offer as request"),
     ("9f06ff", "an array without its length"),
 ];
 
@@ -130,7 +130,10 @@ fn dry_runs_are_declined() {
         let (lab, class) = Lab::new();
         node(&harness, class, "origin", "origin", "prefixes = ['2001:db8::/32']").await;
         let mut stranger = Stranger::to(&harness, "PrefixManager").await;
-        assert_eq!(stranger.ask(DRY, "82061839").await.hear().await, Heard::Declined("dry runs are not held here".into()));
+        assert_eq!(
+            stranger.ask(DRY, "82061839").await.hear().await,
+            Heard::Declined("dry runs are not held here".into())
+        );
         assert_eq!(lab.blocks("origin").await, []);
     });
 }

@@ -103,7 +103,8 @@ pub enum Request {
     /// The other side is about to be asked about a block that is in doubt: only when this is answered may the question leave.
     /// From then on its answer decides, and a confirmation that comes late does not: the taker may have let go meanwhile.
     Inquire(Prefix),
-    /// The other side has told what became of a negotiation that is in doubt here.
+    /// The other side has told what became of a negotiation that is in doubt here. The same again does no harm; that a block
+    /// was kept is refused where it has changed hands meanwhile, and then the other side must not rely on that either.
     Settle {
         /// The block.
         block: Prefix,

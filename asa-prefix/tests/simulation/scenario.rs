@@ -133,7 +133,8 @@ impl Scenario {
             if random.random_bool(0.2) {
                 parameters += "flexible_bits = 4\n";
             }
-            if random.random_bool(0.2) {
+            // That form carries IPv6 only.
+            if random.random_bool(0.2) && !ipv4 {
                 parameters += "ask_form = 'F1'\n";
             }
             stock.extend(own);

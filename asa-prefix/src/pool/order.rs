@@ -171,7 +171,9 @@ impl PoolCore {
             match self.book.space.aggregate_of(block) {
                 Some(home) => {
                     add(states.entry(home).or_default(), state.name(), block);
-                    maps.entry(home).and_modify(|map| map.add(block, state.letter()));
+                    if let Some(map) = maps.get_mut(&home) {
+                        map.add(block, state.letter());
+                    }
                 }
                 None => add(&mut census.foreign, state.name(), block),
             }
@@ -179,7 +181,9 @@ impl PoolCore {
         for block in self.book.space.free_blocks() {
             let home = self.book.space.aggregate_of(&block).unwrap_or(block);
             add(states.entry(home).or_default(), State::Free.name(), &block);
-            maps.entry(home).and_modify(|map| map.add(&block, State::Free.letter()));
+            if let Some(map) = maps.get_mut(&home) {
+                map.add(&block, State::Free.letter());
+            }
             *census.lengths.entry(block.family()).or_default().entry(block.length()).or_default() += 1;
         }
         for (block, belonging) in &self.book.aggregates {

@@ -4,9 +4,7 @@ use asa_framework::machine::{Machine, Time};
 use asa_framework::roles::backoff::BackoffPlan;
 use asa_framework::roles::store::{Change, StoreError, apply};
 use asa_prefix::pool::record::{Deal, Dealt, Record, State};
-use asa_prefix::pool::{
-    Answer, Census, Input, Level, Output, PoolCore, PoolError, PoolPlan, Request, Stamp, Verdict,
-};
+use asa_prefix::pool::{Answer, Census, Input, Level, Output, PoolCore, PoolError, PoolPlan, Request, Stamp, Verdict};
 use asa_prefix::prefix::{Prefix, Want};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

@@ -2,10 +2,10 @@
 
 mod bench;
 mod clients;
+mod network;
 mod orders;
 mod properties;
 mod provider;
 mod settling;
 mod store;
 mod taker;
-mod network;

@@ -12,11 +12,21 @@ const NODES: usize = 4;
 
 #[derive(Debug, Clone)]
 enum Op {
-    Begin { taker: u8, giver: u8, length: u8 },
+    Begin {
+        taker: u8,
+        giver: u8,
+        length: u8,
+    },
     /// The next step of a negotiation, or what becomes of it instead.
     Step(u8, Fate),
-    Crash { node: u8, made: bool },
-    Fail { node: u8, made: bool },
+    Crash {
+        node: u8,
+        made: bool,
+    },
+    Fail {
+        node: u8,
+        made: bool,
+    },
     Disk(u8),
     Time(u16),
     Question(u8, Fate),
@@ -76,11 +86,35 @@ struct Talk {
 #[derive(Debug, Clone)]
 enum Letter {
     /// Waits for the asker's store.
-    Written { id: u64, from: usize, to: usize, block: Prefix, session: u32, asker: Part },
-    Question { from: usize, to: usize, block: Prefix, session: u32, asker: Part },
+    Written {
+        id: u64,
+        from: usize,
+        to: usize,
+        block: Prefix,
+        session: u32,
+        asker: Part,
+    },
+    Question {
+        from: usize,
+        to: usize,
+        block: Prefix,
+        session: u32,
+        asker: Part,
+    },
     /// Waits for the other side's store.
-    Examined { id: u64, from: usize, to: usize, block: Prefix, session: u32 },
-    Answer { to: usize, block: Prefix, session: u32, verdict: Verdict },
+    Examined {
+        id: u64,
+        from: usize,
+        to: usize,
+        block: Prefix,
+        session: u32,
+    },
+    Answer {
+        to: usize,
+        block: Prefix,
+        session: u32,
+        verdict: Verdict,
+    },
 }
 
 struct Net {
@@ -333,9 +367,8 @@ impl Net {
                 self.nodes.iter_mut().for_each(|node| node.pass(std::time::Duration::from_secs(seconds.into())));
             }
             Op::Question(index, fate) => {
-                let doubts: Vec<_> = (0..NODES)
-                    .flat_map(|node| self.doubts(node).into_iter().map(move |doubt| (node, doubt)))
-                    .collect();
+                let doubts: Vec<_> =
+                    (0..NODES).flat_map(|node| self.doubts(node).into_iter().map(move |doubt| (node, doubt))).collect();
                 if let Some(at) = pick(index, doubts.len()).filter(|_| fate == Fate::Arrives) {
                     let (node, doubt) = doubts[at].clone();
                     self.question(node, doubt);

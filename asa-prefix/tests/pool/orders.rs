@@ -83,11 +83,12 @@ fn what_the_plan_excludes_is_never_offered() {
     bench.restart();
     bench.ask(Request::GiveBack { client: "c".into(), block: used, unused: false }).unwrap();
     bench.acquired(1, "2001:db8:1::/60");
-    bench.ask(Request::Import(vec![
-        Planned::Aggregate(p("2001:db8:2:8::/62")),
-        Planned::Delegated { block: p("2001:db8:2:9::/64"), client: "d".into() },
-    ]))
-    .unwrap();
+    bench
+        .ask(Request::Import(vec![
+            Planned::Aggregate(p("2001:db8:2:8::/62")),
+            Planned::Delegated { block: p("2001:db8:2:9::/64"), client: "d".into() },
+        ]))
+        .unwrap();
     for block in [exclude[0], exclude[1], p("2001:db8:2:8::/64"), p("2001:db8:2:a::/63")] {
         assert_eq!(bench.name(block), "excluded");
     }

@@ -9,7 +9,11 @@ use std::collections::BTreeMap;
 
 #[derive(Debug, Clone)]
 enum Op {
-    Hold { session: u32, length: u8, dry: bool },
+    Hold {
+        session: u32,
+        length: u8,
+        dry: bool,
+    },
     Offer(u32),
     /// Confirm, release, doubt.
     End(u32, u8),
@@ -17,7 +21,11 @@ enum Op {
     Accept(u32, u8),
     /// Adopt, refuse, doubt.
     Taken(u32, u8),
-    Delegate { client: u8, length: u8, valid: Option<u32> },
+    Delegate {
+        client: u8,
+        length: u8,
+        valid: Option<u32>,
+    },
     GiveBack(u8, bool),
     TakeBack(u8, bool),
     Return(u8),
@@ -27,7 +35,10 @@ enum Op {
     Order(u8, u8),
     Disk,
     Fail(bool),
-    Crash { made: bool, reboot: bool },
+    Crash {
+        made: bool,
+        reboot: bool,
+    },
     Time(u16),
 }
 

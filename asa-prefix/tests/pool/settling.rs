@@ -268,9 +268,7 @@ fn a_verdict_is_durable_before_it_is_told() {
 #[test]
 fn only_who_knows_gives_a_verdict() {
     let mut bench = Bench::new(plan());
-    let mut examine = |session, block: &str, asker| {
-        bench.verdict(Request::Examine { session, block: p(block), asker })
-    };
+    let mut examine = |session, block: &str, asker| bench.verdict(Request::Examine { session, block: p(block), asker });
     assert_eq!(examine(1, "2001:db8:9::/64", Part::Asker), Verdict::Unknown);
     assert_eq!(examine(1, "2001:db8:9::/64", Part::Provider), Verdict::Unknown);
     assert_eq!(examine(1, "2001:db8::/64", Part::Asker), Verdict::Kept);
@@ -301,4 +299,21 @@ fn handing_back_survives_crashes() {
     assert_eq!(pair.names(), ("free", ""));
     let examine = Request::Examine { session: 1, block, asker: Part::Provider };
     assert_eq!(pair.sides[TAKER].verdict(examine), Verdict::Kept);
+}
+
+/// PM-S-18: who has given a block away, or may have, does not speak for whoever has given a part of it on.
+#[test]
+fn nobody_says_kept_of_what_it_has_given_to_others() {
+    let examine = |block: Prefix| Request::Examine { session: 9, block, asker: Part::Asker };
+    let mut bench = Bench::new(plan());
+    let around = bench.offered(1, 60);
+    let (part, _) = around.halves().unwrap();
+    assert_eq!(bench.verdict(examine(part)), Verdict::Unknown);
+    bench.ask(Request::Confirm(deal(1))).unwrap();
+    assert_eq!(bench.verdict(examine(part)), Verdict::Unknown);
+    assert_eq!(bench.verdict(examine(around.parent().unwrap())), Verdict::Unknown);
+    assert_eq!(bench.verdict(examine(around.buddy().unwrap())), Verdict::Kept, "it is at hand here");
+    let returning = bench.acquired(2, "2001:db8:8::/60");
+    bench.ask(Request::Return(returning)).unwrap();
+    assert_eq!(bench.verdict(examine(returning)), Verdict::Unknown, "it may be back already, and given to others");
 }

@@ -68,11 +68,9 @@ fn a_failing_store_makes_the_pool_read_only() {
 #[test]
 fn an_end_that_could_not_be_written_leaves_a_doubt() {
     for made in [false, true] {
-        for (end, written) in [
-            (Request::Confirm as fn(_) -> _, "granted"),
-            (Request::Doubt, "in-doubt"),
-            (Request::Release, "free"),
-        ] {
+        for (end, written) in
+            [(Request::Confirm as fn(_) -> _, "granted"), (Request::Doubt, "in-doubt"), (Request::Release, "free")]
+        {
             let mut bench = Bench::new(plan());
             let (block, still) = (bench.offered(1, 60), bench.offered(2, 60));
             bench.send(end(deal(1)));

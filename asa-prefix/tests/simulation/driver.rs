@@ -1,8 +1,8 @@
 //! What happens to the nodes: clients come and go, links fail, disks fail, nodes fail.
 
 use super::check;
-use super::label::REQUIRED;
 use super::lab::{Blow, Holding, Moment, Order, Sabotage};
+use super::label::REQUIRED;
 use super::store::DiskFault;
 use super::world::{INSTANCE, World};
 use asa_prefix::delegator::{Explain, Give, Take};
@@ -279,7 +279,13 @@ impl World {
         let inner = self.lab.lock();
         let alive = |wish: &&super::lab::Wish| inner.disks[wish.node].up && inner.disks[wish.node].life == wish.life;
         match inner.pending.values().filter(alive).find(|wish| wish.since.elapsed() > PATIENCE) {
-            Some(wish) => Err(format!("{} of n{} waits for {} since {:?}", wish.client, wish.node, wish.want, wish.since.elapsed())),
+            Some(wish) => Err(format!(
+                "{} of n{} waits for {} since {:?}",
+                wish.client,
+                wish.node,
+                wish.want,
+                wish.since.elapsed()
+            )),
             None => Ok(()),
         }
     }
@@ -315,7 +321,25 @@ impl World {
                 return Err(format!("after {REST:?} of quiet: {}", open.join("; ")));
             }
         }
-        check::at_rest(&self.lab, &self.scenario.stock)
+        check::at_rest(&self.lab, &self.scenario.stock)?;
+        // What is at rest stays so, whoever is struck (PM-S-21).
+        for node in 0..self.scenario.members.len() {
+            if let Some(life) = self.lab.life(node) {
+                self.lab.fall(node, life, self.blow(), "at rest");
+            }
+        }
+        let begun = Instant::now();
+        loop {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            self.check()?;
+            let open = check::unsettled(&self.lab);
+            if open.is_empty() {
+                return check::at_rest(&self.lab, &self.scenario.stock);
+            }
+            if begun.elapsed() > REST {
+                return Err(format!("after {REST:?} of quiet and one restart: {}", open.join("; ")));
+            }
+        }
     }
 
     /// Nodes that are short although an origin has what they want.
@@ -340,7 +364,8 @@ impl World {
                 }
             };
             for (family, next) in explained.next {
-                let length = next.split_once(" /").and_then(|(_, rest)| rest.split(|c: char| !c.is_ascii_digit()).next());
+                let length =
+                    next.split_once(" /").and_then(|(_, rest)| rest.split(|c: char| !c.is_ascii_digit()).next());
                 let Some(length) = length.and_then(|digits| digits.parse::<u8>().ok()) else { continue };
                 // The form F1 cannot ask for IPv4.
                 if family == Family::V4 && self.scenario.members[node].parameters.contains("'F1'") {

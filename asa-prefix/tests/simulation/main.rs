@@ -46,7 +46,8 @@ fn run(scenario: Scenario) -> Outcome {
         let mut report = world.lab.lock().report.clone();
         report.runs = 1;
         report.simulated = world.lab.begun.elapsed();
-        let violation = result.err().map(|what| format!("{}\nVIOLATION: {what}\nreplay: {replay}\n", world.lab.story()));
+        let violation =
+            result.err().map(|what| format!("{}\nVIOLATION: {what}\nreplay: {replay}\n", world.lab.story()));
         world.end().await;
         Outcome { report, violation }
     })

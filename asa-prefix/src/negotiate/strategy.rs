@@ -132,3 +132,28 @@ impl Strategy for PrefixStrategy {
         Box::new(Giver::new(self.speech.clone()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plausible::Shortest;
+    use crate::prefix::Family;
+    use crate::wire::Shape;
+
+    /// A form that cannot carry a family does not keep the node busy with it.
+    #[test]
+    fn what_the_form_cannot_carry_is_not_wanted_again_at_once() {
+        let limits = Limits { permitted: Vec::new(), shortest: Shortest { v4: 8, v6: 16 }, documentation: true };
+        let asks = Some(Form::plain(Shape::F1));
+        let speech = Speech { dialect: Dialect::PrefixManager, asks, limits, flexible: 0, dry_runs: false };
+        let mut strategy = PrefixStrategy::factory(speech)();
+        for _ in 0..2 {
+            assert!(matches!(strategy.task(), Task::Ask(question) if question == write(&Question::Need)));
+            let want = Want::new(Family::V4, 24).unwrap();
+            strategy.answered(Ok(write(&Response::Need(want))));
+            assert!(matches!(strategy.task(), Task::Ask(question) if question == write(&Question::Fruitless)));
+            strategy.answered(Ok(write(&Response::Done)));
+            assert!(matches!(strategy.task(), Task::Pause(_)));
+        }
+    }
+}

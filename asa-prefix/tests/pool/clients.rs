@@ -140,3 +140,18 @@ fn the_end_of_a_block_is_told_when_it_is_written() {
         assert_eq!(bench.ended, [block]);
     }
 }
+
+/// PM-D-05: a client that would hear of its lifetime too late is told to ask again, and then has all of it.
+#[test]
+fn a_lifetime_is_told_promptly_or_not_at_all() {
+    let mut bench = Bench::new(plan());
+    let late = bench.send(lease("c", Some(100)));
+    bench.pass(std::time::Duration::from_secs(5));
+    bench.settle();
+    assert!(matches!(bench.replies.remove(&late), Some(Err(PoolError::Store(_)))));
+    let block = bench.block(lease("c", Some(100)));
+    bench.spend(99 + GRACE);
+    assert_eq!(bench.name(block), "delegated");
+    bench.spend(1);
+    assert_eq!(bench.name(block), "free");
+}

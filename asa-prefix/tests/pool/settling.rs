@@ -318,3 +318,20 @@ fn handing_back_survives_crashes() {
     let examine = Request::Examine { session: 1, block, asker: Part::Provider };
     assert_eq!(pair.sides[TAKER].verdict(examine), Verdict::Kept);
 }
+
+/// PM-S-18: who has given a block away, or may have, does not speak for whoever has given a part of it on.
+#[test]
+fn nobody_says_kept_of_what_it_has_given_to_others() {
+    let examine = |block: Prefix| Request::Examine { session: 9, block, asker: Part::Asker };
+    let mut bench = Bench::new(plan());
+    let around = bench.offered(1, 60);
+    let (part, _) = around.halves().unwrap();
+    assert_eq!(bench.verdict(examine(part)), Verdict::Unknown);
+    bench.ask(Request::Confirm(deal(1))).unwrap();
+    assert_eq!(bench.verdict(examine(part)), Verdict::Unknown);
+    assert_eq!(bench.verdict(examine(around.parent().unwrap())), Verdict::Unknown);
+    assert_eq!(bench.verdict(examine(around.buddy().unwrap())), Verdict::Kept, "it is at hand here");
+    let returning = bench.acquired(2, "2001:db8:8::/60");
+    bench.ask(Request::Return(returning)).unwrap();
+    assert_eq!(bench.verdict(examine(returning)), Verdict::Unknown, "it may be back already, and given to others");
+}

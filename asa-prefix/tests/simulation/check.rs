@@ -178,6 +178,27 @@ pub(crate) fn clients(inner: &Inner) -> Result<(), String> {
     }
 }
 
+/// What one peer has, or may have, of one provider's (PM-O-12).
+fn quotas(inner: &Inner, quota: u128) -> Result<(), String> {
+    for (node, disk) in inner.disks.iter().enumerate() {
+        let mut peers: BTreeMap<&str, u128> = BTreeMap::new();
+        for record in &disk.set {
+            let Record::Block { block, state } = record else { continue };
+            let (State::Granted(dealt) | State::Offered(dealt) | State::Doubt { dealt, way: Way::Out, .. }) = state
+            else {
+                continue;
+            };
+            if block.family() == Family::V6 {
+                *peers.entry(&dealt.deal.peer).or_default() += block.measure();
+            }
+        }
+        if let Some((peer, sum)) = peers.into_iter().find(|(_, sum)| *sum > quota) {
+            return Err(format!("n{node} has given {peer} {sum} addresses; {quota} are allowed"));
+        }
+    }
+    Ok(())
+}
+
 /// What holds at every instant, whatever has just happened.
 pub(crate) fn always(lab: &Lab) -> Result<(), String> {
     let inner = lab.lock();
@@ -188,6 +209,9 @@ pub(crate) fn always(lab: &Lab) -> Result<(), String> {
         sound(node, &disk.set)?;
     }
     matched(&inner)?;
+    if let Some(quota) = lab.quota {
+        quotas(&inner, quota)?;
+    }
     clients(&inner)
 }
 

@@ -321,7 +321,25 @@ impl World {
                 return Err(format!("after {REST:?} of quiet: {}", open.join("; ")));
             }
         }
-        check::at_rest(&self.lab, &self.scenario.stock)
+        check::at_rest(&self.lab, &self.scenario.stock)?;
+        // What is at rest stays so, whoever is struck (PM-S-21).
+        for node in 0..self.scenario.members.len() {
+            if let Some(life) = self.lab.life(node) {
+                self.lab.fall(node, life, self.blow(), "at rest");
+            }
+        }
+        let begun = Instant::now();
+        loop {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            self.check()?;
+            let open = check::unsettled(&self.lab);
+            if open.is_empty() {
+                return check::at_rest(&self.lab, &self.scenario.stock);
+            }
+            if begun.elapsed() > REST {
+                return Err(format!("after {REST:?} of quiet and one restart: {}", open.join("; ")));
+            }
+        }
     }
 
     /// Nodes that are short although an origin has what they want.

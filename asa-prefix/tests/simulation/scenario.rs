@@ -7,6 +7,9 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha12Rng;
 use std::time::Duration;
 
+/// What one peer may have where there is a limit, as the length of one prefix.
+pub(crate) const QUOTA: u8 = 58;
+
 /// Which network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Topology {
@@ -27,7 +30,6 @@ impl Topology {
 
 /// One node.
 pub(crate) struct Member {
-    pub(crate) role: &'static str,
     pub(crate) origin: bool,
     pub(crate) parameters: String,
 }
@@ -46,7 +48,6 @@ pub(crate) struct Scenario {
     pub(crate) ipv4: bool,
     pub(crate) dry: bool,
     pub(crate) quota: bool,
-    pub(crate) tiny: bool,
     /// How long things go wrong.
     pub(crate) storm: Duration,
     /// Mean pause between two of them.
@@ -128,7 +129,7 @@ impl Scenario {
                 parameters += "dry_run_s = 10\n";
             }
             if quota {
-                parameters += "peer_limit_ipv6 = 58\n";
+                parameters += &format!("peer_limit_ipv6 = {QUOTA}\n");
             }
             if random.random_bool(0.2) {
                 parameters += "flexible_bits = 4\n";
@@ -138,7 +139,7 @@ impl Scenario {
                 parameters += "ask_form = 'F1'\n";
             }
             stock.extend(own);
-            members.push(Member { role, origin, parameters });
+            members.push(Member { origin, parameters });
         }
         let conditions = Conditions {
             latency: Duration::from_micros(random.random_range(200..12_000)),
@@ -147,24 +148,10 @@ impl Scenario {
             duplicate: if random.random_bool(0.3) { random.random_range(0.0..0.1) } else { 0.0 },
             reorder: if random.random_bool(0.3) { random.random_range(0.0..0.2) } else { 0.0 },
         };
-        let storm = Duration::from_secs(random.random_range(60..150));
+        let longest = if topology == Topology::Rings { 150 } else { 80 };
+        let storm = Duration::from_secs(random.random_range(60..longest));
         let pause = Duration::from_millis(random.random_range(60..300));
-        Self {
-            seed,
-            topology,
-            sabotage,
-            members,
-            links,
-            stock,
-            conditions,
-            valid,
-            ipv4,
-            dry,
-            quota,
-            tiny,
-            storm,
-            pause,
-        }
+        Self { seed, topology, sabotage, members, links, stock, conditions, valid, ipv4, dry, quota, storm, pause }
     }
 
     /// How to run it again.

@@ -82,7 +82,7 @@ pub(crate) async fn work(lab: Arc<Lab>, node: usize, life: u64, mut jobs: mpsc::
             }
             Job::Commit(changes, reply) => {
                 let (fault, time) = lab.disk_weather(node);
-                let fate = lab.fate(node, &changes);
+                let fate = lab.fate(&changes);
                 if let Fate::Before(order) = &fate {
                     return lab.strike(node, life, order);
                 }

@@ -15,5 +15,6 @@ mod interop;
 mod lab;
 mod lab_works;
 mod network;
+mod pool;
 mod sessions;
 mod supervision;

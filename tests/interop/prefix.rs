@@ -174,7 +174,8 @@ fn we_ask(program: Program, count: usize, outside: &Path) -> Vec<String> {
     problems.extend(wire::faults(&passed, &wire::addresses(&hosts[0]), &program.objectives()));
     problems.extend(talk::python_trouble(&giver.child));
     problems.extend(overlaps(&given));
-    let (acquired, given_set): (BTreeSet<_>, BTreeSet<_>) = (records.acquired().into_iter().collect(), given.iter().copied().collect());
+    let (acquired, given_set): (BTreeSet<_>, BTreeSet<_>) =
+        (records.acquired().into_iter().collect(), given.iter().copied().collect());
     if acquired != given_set {
         problems.push(format!("{program} gave {given_set:?}, we have {acquired:?}"));
     }

@@ -134,6 +134,8 @@ pub struct DelegatorCore {
     /// Others are being asked for something of this family.
     asking: Option<Family>,
     fruitless: u32,
+    /// Bits by which less is asked for than is wanted, since nobody gives as much in one piece.
+    modesty: BTreeMap<Family, u8>,
     look: Option<Time>,
     told: BTreeMap<String, Time>,
     outputs: VecDeque<Output>,
@@ -155,6 +157,7 @@ impl DelegatorCore {
             ready: None,
             asking: None,
             fruitless: 0,
+            modesty: BTreeMap::new(),
             look: plan.look.map(|_| Time::default()),
             told: BTreeMap::new(),
             outputs: VecDeque::new(),
@@ -335,8 +338,23 @@ impl DelegatorCore {
         }
     }
 
-    /// What is to be asked for in a family, and why; `None` if there is enough.
+    /// What is to be asked for in a family, and why; `None` if there is enough. Who gets nothing asks for less, down to what
+    /// helps at all, before it asks for as much again.
     fn wanted(&self, family: Family) -> Option<(Want, Reason)> {
+        let (want, reason) = self.desired(family)?;
+        let waiting = self.waiting.iter().filter(|wish| wish.want.family == family).map(|wish| wish.want.length);
+        let least = waiting.chain(self.supply(family).map(|supply| supply.plan.delegated)).max().unwrap_or_default();
+        let modesty = self.modesty.get(&family).copied().unwrap_or_default();
+        let modest = want.length.saturating_add(modesty).min(least.max(want.length));
+        match reason {
+            // The operator has said how long it is to be.
+            Reason::Manifest => Some((want, reason)),
+            Reason::Role { .. } | Reason::Need { .. } => Want::new(family, modest).map(|want| (want, reason)),
+        }
+    }
+
+    /// What would serve a family best.
+    fn desired(&self, family: Family) -> Option<(Want, Reason)> {
         let (supply, level) = (self.supply(family)?, self.level?);
         let held = supply.blocks(family, level.free(family));
         let shortfall = supply.need.saturating_sub(held);
@@ -410,6 +428,8 @@ impl DelegatorCore {
     fn asked(&mut self, now: Time, gained: bool) {
         let Some(family) = self.asking.take() else { return };
         self.fruitless = if gained { 0 } else { self.fruitless.saturating_add(1) };
+        let modesty = self.modesty.entry(family).or_default();
+        *modesty = if gained { modesty.saturating_sub(1) } else { modesty.saturating_add(1).min(family.bits()) };
         if self.fruitless >= 3 && self.level.is_some_and(|level| level.free(family) == 0) {
             self.alarm(now, format!("no source of {family} prefixes: nobody who was asked has helped"));
         }

@@ -17,6 +17,8 @@ use std::time::Duration;
 const DISCOVERY: Duration = Duration::from_secs(1);
 /// Time to read parameters of which no flooded copy is there.
 const READING: Duration = Duration::from_secs(2);
+/// Who is named as the source of parameters that were asked for, since the answer does not tell.
+const ANSWERED: &str = "a node that was asked";
 /// Pause before the delegator is asked again after it has not answered.
 const PAUSE: Duration = Duration::from_secs(1);
 /// Loop count of requests: none is specified, so it is the default of RFC 8990 section 2.6 (PM-W-11).
@@ -50,6 +52,8 @@ pub struct PrefixStrategy {
     speech: Arc<Speech>,
     next: Next,
     copies: Vec<(Option<String>, Value)>,
+    /// What was wanted cannot be asked for.
+    unable: bool,
 }
 
 enum Next {
@@ -65,7 +69,7 @@ impl PrefixStrategy {
     /// Makes the strategy of each life.
     pub fn factory(speech: Speech) -> StrategyFactory {
         let speech = Arc::new(speech);
-        Arc::new(move || Box::new(Self { speech: speech.clone(), next: Next::Ask, copies: Vec::new() }))
+        Arc::new(move || Box::new(Self { speech: speech.clone(), next: Next::Ask, copies: Vec::new(), unable: false }))
     }
 }
 
@@ -85,7 +89,10 @@ impl Strategy for PrefixStrategy {
                     Task::Negotiate { objective, discovery: DISCOVERY, flush: false, dialogue }
                 }
                 // The form that was chosen cannot carry that family: nobody can be asked.
-                Err(_) => Task::Ask(write(&Question::Fruitless)),
+                Err(_) => {
+                    self.unable = true;
+                    Task::Ask(write(&Question::Fruitless))
+                }
             },
         }
     }
@@ -100,7 +107,8 @@ impl Strategy for PrefixStrategy {
                 Next::Tell
             }
             Heard::Value(objective) => {
-                self.copies = objective.value.clone().map(|value| (None, value)).into_iter().collect();
+                self.copies =
+                    objective.value.clone().map(|value| (Some(ANSWERED.to_owned()), value)).into_iter().collect();
                 Next::Tell
             }
             Heard::Nothing(..) => Next::Ask,
@@ -112,6 +120,8 @@ impl Strategy for PrefixStrategy {
         self.next = match read(answer) {
             Ok(Response::Need(want)) => Next::Negotiate(want),
             Ok(Response::Look) => Next::Look,
+            // It would be wanted again at once.
+            Ok(Response::Done) if std::mem::take(&mut self.unable) => Next::Pause,
             Ok(Response::Done) => Next::Ask,
             Ok(Response::Block(_) | Response::Verdict(_)) | Err(_) => Next::Pause,
         };

@@ -1,9 +1,10 @@
 //! What each request does to the blocks.
 
-use super::book::{Remembered, dealt};
+use super::book::dealt;
 use super::core::PoolCore;
 use super::record::{Deal, Lease, Part, Source, State, Way};
 use super::request::{Answer, Lifetimes, PoolError, Request};
+use super::sessions::Remembered;
 use crate::prefix::{Prefix, Want};
 use asa_framework::machine::Time;
 use std::time::Duration;
@@ -43,6 +44,7 @@ impl PoolCore {
             Request::Exclude(block) => Ok(Answer::Blocks(self.exclude(&block), false)),
             Request::Include(block) => Ok(self.include(&block)),
             Request::Withdraw(block) => self.withdraw(&block),
+            Request::Reinstate(block) => self.reinstate(&block),
             Request::Census => Ok(Answer::Census(Box::new(self.census()))),
             Request::Blocks { after, within, states, limit } => Ok(self.list(after, within, &states, limit)),
             Request::Records => Ok(Answer::Records(self.book.records())),

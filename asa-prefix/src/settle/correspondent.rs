@@ -255,6 +255,10 @@ async fn settle(args: &CorrespondentArgs, peers: &[AsaLocator], block: Prefix, d
     let session = dealt.deal.session;
     let verb = if way == Way::In { Verb::Took } else { Verb::Gave };
     let request = args.plan.settle.clone().with_value(Message { verb, session, block }.write());
+    // From now on the taker's word decides, and not an acceptance that may still come.
+    if way == Way::Out && ask(args, Request::Inquire(block)).await.is_err() {
+        return Reply::Later;
+    }
     let mut silent = false;
     for peer in ordered(peers, &dealt.deal.peer) {
         match args.asa.request_negotiate(&request, Some(&peer), args.plan.answer).await {

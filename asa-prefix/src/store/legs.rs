@@ -159,10 +159,6 @@ impl Legs {
         self.ledger.acknowledged()
     }
 
-    pub(super) fn tables(&self) -> &Tables {
-        &self.tables
-    }
-
     pub(super) fn position(&self) -> (u64, Sum) {
         (self.ledger.seq, self.ledger.sum)
     }

@@ -10,7 +10,7 @@
 //!
 //! It is written to both, and acknowledged when `fsync` has succeeded for both. So it survives a power cut, and after it the loss
 //! of either: the tables are built anew from the last snapshot in the ledger and the lines after it, and a ledger can be begun
-//! anew from the tables ([`repair`]).
+//! anew from the tables ([`repair()`]).
 
 mod batch;
 mod check;
@@ -45,6 +45,7 @@ use futures_util::future::LocalBoxFuture;
 use ledger::Ledger;
 use legs::{Failed, Legs};
 use std::collections::VecDeque;
+use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -59,6 +60,7 @@ use tokio::sync::oneshot;
 pub struct SledStore(Arc<Shared>);
 
 struct Shared {
+    dir: PathBuf,
     /// In the order of the calls.
     queue: Mutex<VecDeque<Job>>,
     inner: Mutex<Inner>,
@@ -142,19 +144,19 @@ impl SledStore {
         let (legs, records) = Legs::open(&home, &birth, Failed::default(), &options)?;
         let read = Some(records);
         let inner = Inner { home, birth, options, legs: Some(legs), failed: Failed::default(), read, _lock: lock };
-        Ok(Self(Arc::new(Shared { queue: Mutex::default(), inner: Mutex::new(inner) })))
+        Ok(Self(Arc::new(Shared { dir: dir.into(), queue: Mutex::default(), inner: Mutex::new(inner) })))
     }
 
     /// The state directory.
     #[must_use]
-    pub fn path(&self) -> PathBuf {
-        held(&self.0.inner).home.dir.clone()
+    pub fn path(&self) -> &Path {
+        &self.0.dir
     }
 
-    /// Bytes of the database on the disk; for people.
+    /// Bytes of the database on the disk; for people. Does not wait for the work in hand.
     #[must_use]
     pub fn size_on_disk(&self) -> u64 {
-        held(&self.0.inner).legs.as_ref().map_or(0, |legs| legs.tables().size())
+        fs::metadata(Home::at(&self.0.dir).sled.join("db")).map_or(0, |file| file.len())
     }
 
     fn submit<T: Send + 'static>(

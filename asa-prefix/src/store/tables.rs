@@ -341,11 +341,6 @@ impl Tables {
         }
         told(what, &self.path)(error)
     }
-
-    /// Bytes on the disk.
-    pub(super) fn size(&self) -> u64 {
-        self.open.as_ref().and_then(|open| open.db.size_on_disk().ok()).unwrap_or(0)
-    }
 }
 
 impl Open {

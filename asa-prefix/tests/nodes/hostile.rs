@@ -126,7 +126,10 @@ fn dry_runs_are_declined() {
         let (lab, class) = Lab::new();
         node(&harness, class, "origin", "origin", "prefixes = ['2001:db8::/32']").await;
         let mut stranger = Stranger::to(&harness, "PrefixManager").await;
-        assert_eq!(stranger.ask(DRY, "82061839").await.hear().await, Heard::Declined("dry runs are not held here".into()));
+        assert_eq!(
+            stranger.ask(DRY, "82061839").await.hear().await,
+            Heard::Declined("dry runs are not held here".into())
+        );
         assert_eq!(lab.blocks("origin").await, []);
     });
 }

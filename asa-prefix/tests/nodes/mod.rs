@@ -1,6 +1,7 @@
 //! Whole nodes on the fabric, under a paused clock.
 
 mod forms;
+mod habits;
 mod hostile;
 mod offers;
 mod params;

@@ -55,7 +55,8 @@ fn implausible_offers_are_declined() {
     ];
     testing::run(2, async |harness| {
         let (lab, class) = Lab::new();
-        let plays: Vec<Play> = offers.iter().map(|offer| Play::Offer(Box::leak(offer.replace(' ', "").into()))).collect();
+        let plays: Vec<Play> =
+            offers.iter().map(|offer| Play::Offer(Box::leak(offer.replace(' ', "").into()))).collect();
         let count = plays.len();
         let good = Play::Offer(Box::leak(GOOD.replace(' ', "").into()));
         let provider = Provider::start(&harness, "provider", [plays, vec![good]].concat(), vec![]).await;
@@ -83,7 +84,8 @@ fn overlapping_offers_are_declined_and_told() {
         let good: &str = Box::leak(GOOD.replace(' ', "").into());
         // The same again, a part of it, and all around it.
         let part = "830618395024000001000001000000000000000000";
-        let around = "830618375024000001000001000000000000000000".replace("0001000000000000000000", "0000000000000000000000");
+        let around =
+            "830618375024000001000001000000000000000000".replace("0001000000000000000000", "0000000000000000000000");
         let around: &str = Box::leak(around.into());
         let plays = vec![Play::Offer(good), Play::Offer(good), Play::Offer(part), Play::Offer(around)];
         let provider = Provider::start(&harness, "provider", plays, vec![]).await;

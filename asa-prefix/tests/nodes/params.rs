@@ -138,7 +138,12 @@ fn of_two_tables_one_is_chosen_and_the_conflict_told() {
         let chosen = lab.explain("edge").await.params_source.unwrap();
         flood(&low, 1, r#"[[["role","CSG"],["prefix_length",50]]]"#, false).await;
         assert_eq!(csg(lab).await, Some(50));
-        assert!(harness.events().iter().any(|entry| matches!(&entry.what, Event::Said { text, .. } if text.contains(&chosen))));
+        assert!(
+            harness
+                .events()
+                .iter()
+                .any(|entry| matches!(&entry.what, Event::Said { text, .. } if text.contains(&chosen)))
+        );
         let (other, class) = Lab::new();
         node(&harness, class, "told", "delegator", &address(&chosen)).await;
         later(5).await;

@@ -64,7 +64,9 @@ async fn play(session: &Session, request: &Objective, play: Play) -> Result<Step
             let value = Value::from_encoded(hex::decode(value).unwrap()).unwrap();
             session.negotiate_step(&request.clone().with_value(value), Duration::from_secs(10)).await
         }
-        Play::Decline(reason) => session.end_negotiate(false, Some(reason)).await.map(|()| Step::Offered(request.clone())),
+        Play::Decline(reason) => {
+            session.end_negotiate(false, Some(reason)).await.map(|()| Step::Offered(request.clone()))
+        }
         Play::Accept => session.end_negotiate(true, None).await.map(|()| Step::Offered(request.clone())),
     }
 }

@@ -102,7 +102,9 @@ impl Talk {
 
     pub(crate) async fn hear(&mut self) -> Heard {
         let mut bytes = vec![0; 4096];
-        let Ok(read) = tokio::time::timeout(PATIENCE, self.stream.read(&mut bytes)).await else { return Heard::Nothing };
+        let Ok(read) = tokio::time::timeout(PATIENCE, self.stream.read(&mut bytes)).await else {
+            return Heard::Nothing;
+        };
         let Ok(length @ 1..) = read else { return Heard::Closed };
         match decode(&bytes[..length], &Limits::default()).unwrap() {
             Message::Negotiate { objective, .. } => Heard::Offer(hex::encode(objective.value.unwrap().as_bytes())),

@@ -24,7 +24,7 @@ enum Op {
     Delegate {
         client: u8,
         length: u8,
-        valid: Option<u32>,
+        valid: u32,
     },
     GiveBack(u8, bool),
     TakeBack(u8, bool),
@@ -51,7 +51,7 @@ fn op() -> impl Strategy<Value = Op> {
         4 => session().prop_map(Op::Ask),
         4 => (session(), 0..8_u8).prop_map(|(session, at)| Op::Accept(session, at)),
         5 => (session(), 0..3_u8).prop_map(|(session, how)| Op::Taken(session, how)),
-        4 => (0..4_u8, 59..63_u8, prop::option::of(1..900_u32))
+        4 => (0..4_u8, 59..63_u8, 1..900_u32)
             .prop_map(|(client, length, valid)| Op::Delegate { client, length, valid }),
         2 => (any::<u8>(), any::<bool>()).prop_map(|(index, unused)| Op::GiveBack(index, unused)),
         2 => (any::<u8>(), any::<bool>()).prop_map(|(index, part)| Op::TakeBack(index, part)),
@@ -244,18 +244,9 @@ impl World {
                 self.send(bench, request);
             }
             Op::Delegate { client, length, valid } => {
-                let lifetimes = valid.map(|valid| Lifetimes { preferred: valid / 2, valid });
+                // Some clients want no end, and never anything else.
+                let lifetimes = (client > 1).then_some(valid).map(|valid| Lifetimes { preferred: valid / 2, valid });
                 let client = format!("client {client}");
-                let now = bench.now.0.as_secs();
-                // Who asks for an end gives up that it has none.
-                for ((block, _), claim) in &mut self.claims {
-                    if let (Claim::Client(it, until @ None), Some(valid)) = (claim, valid)
-                        && *it == client
-                        && block.length() == length
-                    {
-                        *until = Some(now + u64::from(valid));
-                    }
-                }
                 self.send(bench, Request::Delegate { client, want: want(length), lifetimes });
             }
             Op::GiveBack(index, unused) => {

@@ -29,6 +29,7 @@ struct Outcome {
 }
 
 fn run(scenario: Scenario) -> Outcome {
+    hush();
     let system = actix::System::with_tokio_rt(|| {
         tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap()
     });
@@ -45,7 +46,8 @@ fn run(scenario: Scenario) -> Outcome {
         let mut report = world.lab.lock().report.clone();
         report.runs = 1;
         report.simulated = world.lab.begun.elapsed();
-        let violation = result.err().map(|what| format!("{}\nVIOLATION: {what}\nreplay: {replay}\n", world.lab.story()));
+        let violation =
+            result.err().map(|what| format!("{}\nVIOLATION: {what}\nreplay: {replay}\n", world.lab.story()));
         world.end().await;
         Outcome { report, violation }
     })
@@ -53,6 +55,19 @@ fn run(scenario: Scenario) -> Outcome {
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
+}
+
+/// Panics that are ordered are not told of.
+fn hush() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        let tell = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            if info.payload_as_str().is_none_or(|text| !text.starts_with("drill")) {
+                tell(info);
+            }
+        }));
+    });
 }
 
 /// Runs seeds on all cores, until the first violation.
@@ -68,7 +83,10 @@ fn many(seeds: std::ops::Range<u64>, topology: Topology, sabotage: Sabotage) -> 
                     if seed >= seeds.end || sum.lock().unwrap().1.is_some() {
                         return;
                     }
+                    let begun = std::time::SystemTime::now();
                     let outcome = run(Scenario::new(seed, topology, sabotage));
+                    let (took, simulated) = (begun.elapsed().unwrap_or_default(), outcome.report.simulated);
+                    println!("{} seed {seed}: {simulated:.1?} in {took:.1?}", topology.name());
                     let mut sum = sum.lock().unwrap();
                     sum.0.add(&outcome.report);
                     if let Some(violation) = outcome.violation

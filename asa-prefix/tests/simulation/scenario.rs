@@ -55,8 +55,7 @@ pub(crate) struct Scenario {
 
 /// RSG1, RSG2, ASG1, ASG2, CSG1 to CSG4: ring 1 is ASG1-RSG1-RSG2-ASG2, ring 2 CSG1-ASG1-ASG2-CSG2, ring 3
 /// CSG3-ASG1-ASG2-CSG4.
-const RINGS: [(usize, usize); 10] =
-    [(0, 1), (0, 2), (1, 3), (2, 3), (2, 4), (4, 5), (5, 3), (2, 6), (6, 7), (7, 3)];
+const RINGS: [(usize, usize); 10] = [(0, 1), (0, 2), (1, 3), (2, 3), (2, 4), (4, 5), (5, 3), (2, 6), (6, 7), (7, 3)];
 
 fn graph(random: &mut ChaCha12Rng, nodes: usize) -> Vec<(usize, usize)> {
     let mut links: Vec<(usize, usize)> = (1..nodes).map(|node| (random.random_range(0..node), node)).collect();
@@ -104,7 +103,11 @@ impl Scenario {
                 "ASG" => random.random_range(0..8),
                 _ => random.random_range(1..8),
             };
-            let roles = if tiny { "'RSG /61 /30', 'ASG /62 /31', 'CSG /63 /31'" } else { "'RSG /54 /25', 'ASG /57 /27', 'CSG /60 /29'" };
+            let roles = if tiny {
+                "'RSG /61 /30', 'ASG /62 /31', 'CSG /63 /31'"
+            } else {
+                "'RSG /54 /25', 'ASG /57 /27', 'CSG /60 /29'"
+            };
             let mut parameters = format!(
                 "store = 'memory'\ndocumentation_prefixes = true\nseed = {}\ndevice_role = '{role}'\n\
                  device_roles = [{roles}]\nprefixes = [{}]\nipv6_need = {need}\nipv6_length = 64\n",
@@ -112,7 +115,8 @@ impl Scenario {
                 quoted(&own)
             );
             if ipv4 {
-                parameters += &format!("ipv4 = true\nipv4_length = 32\nipv4_need = {}\nlongest_offer_ipv4 = 32\n", need / 2);
+                parameters +=
+                    &format!("ipv4 = true\nipv4_length = 32\nipv4_need = {}\nlongest_offer_ipv4 = 32\n", need / 2);
             }
             if let Some(valid) = valid {
                 parameters += &format!("valid_s = {valid}\npreferred_s = {}\n", valid / 2);
@@ -129,7 +133,8 @@ impl Scenario {
             if random.random_bool(0.2) {
                 parameters += "flexible_bits = 4\n";
             }
-            if random.random_bool(0.2) {
+            // That form carries IPv6 only.
+            if random.random_bool(0.2) && !ipv4 {
                 parameters += "ask_form = 'F1'\n";
             }
             stock.extend(own);
@@ -144,13 +149,29 @@ impl Scenario {
         };
         let storm = Duration::from_secs(random.random_range(60..150));
         let pause = Duration::from_millis(random.random_range(60..300));
-        Self { seed, topology, sabotage, members, links, stock, conditions, valid, ipv4, dry, quota, tiny, storm, pause }
+        Self {
+            seed,
+            topology,
+            sabotage,
+            members,
+            links,
+            stock,
+            conditions,
+            valid,
+            ipv4,
+            dry,
+            quota,
+            tiny,
+            storm,
+            pause,
+        }
     }
 
     /// How to run it again.
     pub(crate) fn replay(&self) -> String {
         let Self { seed, topology, sabotage, .. } = self;
-        let sabotage = if *sabotage == Sabotage::None { String::new() } else { format!(" ASA_SIM_SABOTAGE={sabotage:?}") };
+        let sabotage =
+            if *sabotage == Sabotage::None { String::new() } else { format!(" ASA_SIM_SABOTAGE={sabotage:?}") };
         format!(
             "ASA_SIM_SEED={seed} ASA_SIM_TOPOLOGY={}{sabotage} cargo test -p asa-prefix --test simulation replay -- --nocapture",
             topology.name()

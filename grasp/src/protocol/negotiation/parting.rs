@@ -47,7 +47,8 @@ impl Negotiation {
 
     /// A message has left; if it was the acceptance, the peer's time begins.
     pub(super) fn acceptance_left(&mut self, now: Time) {
-        if let Some(parting) = self.parting.as_mut().filter(|parting| parting.left.is_none() && self.delayed.is_empty()) {
+        if let Some(parting) = self.parting.as_mut().filter(|parting| parting.left.is_none() && self.delayed.is_empty())
+        {
             parting.left = Some(now);
             self.deadline = Some(now + parting.limit);
         }

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 const STOCK: &str = "prefixes = ['2001:db8::/32', '10.0.0.0/8']\nipv4 = true\nprefix_manager_t = true";
 
 /// Values that are no request, in hexadecimal digits; what each is.
-const HOSTILE: [(&str, &str); 22] = [
+const HOSTILE: [(&str, &str); 21] = [
     ("82061881", "length 129"),
     ("820620", "length -1"),
     ("82041821", "IPv4 length 33"),
@@ -29,11 +29,10 @@ const HOSTILE: [(&str, &str); 22] = [
     ("82061bffffffffffffffff", "the largest length"),
     ("d83782183940", "tag 55"),
     ("d836f6", "a tag around null"),
-    ("d836821839410f", "stray bits"),
+    ("d83682182c4620010db81233", "stray bits"),
     ("d81841ff", "Tag 24 around nothing"),
-    ("d818d81844", "Tag 24 without end"),
-    ("8206184f5820010db8", "an offer as request"),
-    ("9f06ff", "an array without its length"),
+    ("d818d81840", "Tag 24 around Tag 24"),
+    ("830618394420010db8", "an offer with four bytes"),
 ];
 
 /// PM-W-08, PM-O-10, PM-X-05: each is declined within 100 ms, and the node goes on.
@@ -45,9 +44,6 @@ fn nonsense_is_declined_at_once() {
             node(&harness, class, "origin", "origin", STOCK).await;
             let mut stranger = Stranger::to(&harness, name).await;
             for (value, what) in HOSTILE {
-                if grasp::Value::from_encoded(grasp::hex::decode(value).unwrap()).is_err() {
-                    continue;
-                }
                 let begun = Instant::now();
                 let (_, heard) = stranger.answer(value).await;
                 assert!(matches!(&heard, Heard::Declined(reason) if !reason.is_empty()), "{what}: {heard:?}");
@@ -183,7 +179,8 @@ fn a_flag_that_changes_ends_the_session() {
         assert!(matches!(heard, Heard::Offer(_)), "{heard:?}");
         talk.propose(DRY, "82061838").await;
         let heard = talk.hear().await;
-        assert!(matches!(heard, Heard::Declined(_) | Heard::Closed), "{heard:?}");
+        assert_eq!(heard, Heard::Invalid);
+        talk.end(EndOption::Accept).await;
         drop(talk);
         tokio::time::sleep(Duration::from_secs(1)).await;
         assert!(lab.blocks("origin").await.iter().all(|(_, state)| state.name() != "granted"));

@@ -28,6 +28,8 @@ pub(crate) enum Heard {
     Declined(String),
     /// The end, with agreement.
     Accepted,
+    /// That the last message was not understood.
+    Invalid,
     /// The end of the connection.
     Closed,
     /// Nothing in time.
@@ -44,7 +46,7 @@ pub(crate) struct Stranger {
 
 impl Stranger {
     pub(crate) async fn to(harness: &Harness, name: &str) -> Self {
-        let finder = harness.peer(&format!("finder of {name}")).await;
+        let finder = harness.peer(&format!("finder-{name}")).await;
         let found = finder.discover(&Objective::negotiation(name), Duration::from_secs(1), None).await.unwrap();
         let Locator::Ipv6 { address, port, .. } = found[0].locator else { panic!("{found:?}") };
         Self { machine: harness.machine(), to: (address, port).into(), name: name.to_owned(), session: 0x1000 }
@@ -109,6 +111,7 @@ impl Talk {
             Message::Wait { waiting_time, .. } => Heard::Wait(waiting_time),
             Message::End { option: EndOption::Decline(reason), .. } => Heard::Declined(reason.unwrap_or_default()),
             Message::End { option: EndOption::Accept, .. } => Heard::Accepted,
+            Message::Invalid { .. } => Heard::Invalid,
             other => panic!("{other:?}"),
         }
     }

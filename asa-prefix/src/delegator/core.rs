@@ -265,17 +265,11 @@ impl DelegatorCore {
             }
             Question::Serve { deal, want, dry } => self.serve(now, id, deal, want, dry, mutual),
             Question::Pool(request) => {
-                match &request {
-                    Request::Confirm(deal) | Request::Release(deal) | Request::Doubt(deal) => {
-                        self.limits.over(&deal.peer);
-                    }
-                    _ => {}
+                if let Request::Confirm(deal) | Request::Release(deal) | Request::Doubt(deal) = &request {
+                    self.limits.over(&deal.peer);
                 }
-                let gained = match &request {
-                    Request::Adopt(_) => Some(true),
-                    Request::Refuse(_) | Request::DoubtTaken { .. } => Some(false),
-                    _ => None,
-                };
+                let lost = matches!(request, Request::Refuse(_) | Request::DoubtTaken { .. });
+                let gained = if matches!(request, Request::Adopt(_)) { Some(true) } else { lost.then_some(false) };
                 self.ask(id, Job::Asked(gained), request);
             }
             Question::Over(deal) => {

@@ -99,7 +99,7 @@ impl Strategy for PrefixStrategy {
 
     fn heard(&mut self, heard: Heard<'_>) -> Vec<String> {
         self.next = match heard {
-            Heard::Copies(_, copies) if copies.is_empty() => Next::Read,
+            Heard::Copies(_, []) => Next::Read,
             Heard::Copies(_, copies) => {
                 let valued =
                     copies.iter().filter_map(|(source, objective)| Some((source.clone(), objective.value.clone()?)));

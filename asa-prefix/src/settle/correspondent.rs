@@ -223,17 +223,12 @@ async fn round(args: &CorrespondentArgs, mut unknown: BTreeMap<Prefix, u32>, flu
     let takers = if returning { find(args, &args.plan.giving_back, flush).await } else { Vec::new() };
     for (block, state) in blocks {
         let rounds = unknown.remove(&block).unwrap_or_default();
-        let reply = match &state {
-            State::Doubt { dealt, way, reset } => {
-                let reply = settle(args, &settlers, block, dealt, *way).await;
-                let lost = *reset && *way == Way::In && rounds + 1 >= ROUNDS;
-                match reply {
-                    Reply::Unknown if lost => give_up(args, block, dealt).await,
-                    reply => reply,
-                }
-            }
-            State::Returning => give_back(args, &takers, block).await,
-            _ => Reply::Later,
+        let reply = if let State::Doubt { dealt, way, reset } = &state {
+            let reply = settle(args, &settlers, block, dealt, *way).await;
+            let lost = *reset && *way == Way::In && rounds + 1 >= ROUNDS;
+            if lost && matches!(reply, Reply::Unknown) { give_up(args, block, dealt).await } else { reply }
+        } else {
+            give_back(args, &takers, block).await
         };
         match reply {
             Reply::Settled(said) => {

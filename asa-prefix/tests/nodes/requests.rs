@@ -93,7 +93,11 @@ fn two_empty_nodes_do_not_wait_for_each_other() {
             assert!(ended.len() >= 3, "{}", harness.story());
             // As a pause of the other's own, for which the peer is asked to wait, at most 20 s.
             for (took, how) in ended {
-                assert!(took < Duration::from_secs(22) && how.starts_with("Declined"), "{name}: {took:?} {how}\n{}", harness.story());
+                assert!(
+                    took < Duration::from_secs(22) && how.starts_with("Declined"),
+                    "{name}: {took:?} {how}\n{}",
+                    harness.story()
+                );
             }
         }
     });

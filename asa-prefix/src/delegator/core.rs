@@ -109,6 +109,8 @@ enum Job {
     Offer(Prefix),
     /// Whether it tells how asking others has ended, and if so, how.
     Asked(Option<bool>),
+    /// A peer has not accepted; if nothing was set aside for it, there is nothing to undo.
+    Release,
     /// A client gives something back.
     Give(Prefix),
     /// The program of the operator puts a client's block to use.
@@ -270,7 +272,8 @@ impl DelegatorCore {
                 }
                 let lost = matches!(request, Request::Refuse(_) | Request::DoubtTaken { .. });
                 let gained = if matches!(request, Request::Adopt(_)) { Some(true) } else { lost.then_some(false) };
-                self.ask(id, Job::Asked(gained), request);
+                let job = if matches!(request, Request::Release(_)) { Job::Release } else { Job::Asked(gained) };
+                self.ask(id, job, request);
             }
             Question::Over(deal) => {
                 self.limits.over(&deal.peer);
@@ -459,6 +462,10 @@ impl DelegatorCore {
             (Job::Give(block), answer) => {
                 let answer = answer.map(|_| block).map_err(|error| error.to_string());
                 self.outputs.push_back(Output::Client(id, answer));
+            }
+            (Job::Release, answer) => {
+                let answer = answer.map(drop).or_else(|error| (error == PoolError::NoDeal).then_some(()).ok_or(error));
+                self.reply(id, answer.map(|()| Response::Done).map_err(|error| error.to_string()));
             }
             (Job::Unused(why), _) => self.outputs.push_back(Output::Client(id, Err(why))),
             (Job::Hook(..), _) => {}

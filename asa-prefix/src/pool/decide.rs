@@ -165,9 +165,7 @@ impl PoolCore {
                 self.free(&block);
             }
             Some((block, State::Held(_) | State::Dry(_))) => self.free(&block),
-            // Nothing was set aside, or no longer.
-            None => return Ok(Answer::Done),
-            Some(_) => return Err(PoolError::NoDeal),
+            _ => return Err(PoolError::NoDeal),
         }
         self.end(Part::Provider, deal);
         Ok(Answer::Done)

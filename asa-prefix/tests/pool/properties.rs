@@ -129,6 +129,9 @@ impl World {
                     }
                 }
                 (Request::Accept { deal, block }, _) if !self.is_ending(&deal) => {
+                    // A provider that offers it once more has not counted an earlier acceptance.
+                    let void = |old: &Claim| matches!(old, Claim::Taking(old) if old.peer == deal.peer);
+                    self.claims.retain(|(other, _), old| !(other.overlaps(&block) && void(old)));
                     self.claim(block, Claim::Taking(deal));
                 }
                 (Request::Adopt(deal), _) => {

@@ -124,10 +124,10 @@ pub(crate) struct Lab {
 impl Lab {
     pub(crate) fn new(scenario: &Scenario, places: Vec<FabricNode>) -> Arc<Self> {
         let Scenario { seed, sabotage, .. } = *scenario;
-        let quota = scenario.quota.then(|| 1 << (128 - QUOTA));
+        let quota = scenario.quota.then_some(1 << (128 - QUOTA));
         let inner = Inner {
             disks: places.iter().map(|_| Disk::default()).collect(),
-            random: ChaCha12Rng::seed_from_u64(seed ^ 0x00d1_5c),
+            random: ChaCha12Rng::seed_from_u64(seed ^ 0xd15c),
             orders: Vec::new(),
             usable: Usable::default(),
             clients: BTreeMap::new(),

@@ -342,7 +342,7 @@ impl World {
         }
     }
 
-    /// Nodes that are short although an origin has what they want.
+    /// Nodes that are short although an origin that they can ask has what they want.
     async fn hungry(&self) -> Vec<String> {
         let mut hungry = Vec::new();
         if self.scenario.quota {
@@ -371,7 +371,7 @@ impl World {
                 if family == Family::V4 && self.scenario.members[node].parameters.contains("'F1'") {
                     continue;
                 }
-                if self.lab.origin_has(&self.scenario, family, length) {
+                if self.lab.origin_has(&self.scenario, node, family, length) {
                     hungry.push(format!("n{node} is short, and an origin has it: {next}"));
                 }
             }

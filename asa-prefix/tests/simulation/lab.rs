@@ -124,10 +124,10 @@ pub(crate) struct Lab {
 impl Lab {
     pub(crate) fn new(scenario: &Scenario, places: Vec<FabricNode>) -> Arc<Self> {
         let Scenario { seed, sabotage, .. } = *scenario;
-        let quota = scenario.quota.then(|| 1 << (128 - QUOTA));
+        let quota = scenario.quota.then_some(1 << (128 - QUOTA));
         let inner = Inner {
             disks: places.iter().map(|_| Disk::default()).collect(),
-            random: ChaCha12Rng::seed_from_u64(seed ^ 0x00d1_5c),
+            random: ChaCha12Rng::seed_from_u64(seed ^ 0xd15c),
             orders: Vec::new(),
             usable: Usable::default(),
             clients: BTreeMap::new(),
@@ -396,10 +396,13 @@ impl Lab {
         }
     }
 
-    /// Whether an origin has a free block that holds one of this length.
-    pub(crate) fn origin_has(&self, scenario: &Scenario, family: Family, length: u8) -> bool {
+    /// Whether an origin has a free block that holds one of this length, and is a neighbour of that node: discovery goes no
+    /// further than to the first who knows the objective, so that an origin behind others is not asked by the node itself.
+    pub(crate) fn origin_has(&self, scenario: &Scenario, node: usize, family: Family, length: u8) -> bool {
         let inner = self.lock();
-        scenario.members.iter().zip(&inner.disks).filter(|(member, _)| member.origin).any(|(_, disk)| {
+        let linked = |other: usize| scenario.links.contains(&(node, other)) || scenario.links.contains(&(other, node));
+        let origins = scenario.members.iter().enumerate().filter(|(other, member)| member.origin && linked(*other));
+        origins.map(|(other, _)| &inner.disks[other]).any(|disk| {
             disk.set.iter().any(|record| match record {
                 Record::Block { block, state: State::Free } => block.family() == family && block.length() <= length,
                 _ => false,

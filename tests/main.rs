@@ -16,5 +16,6 @@ mod lab;
 mod lab_works;
 mod network;
 mod pool;
+mod prefix;
 mod sessions;
 mod supervision;

@@ -221,6 +221,38 @@ fn a_block_that_cannot_be_put_to_use_is_not_the_clients() {
     assert_eq!(bench.feed(Input::Answered(1, Ok(Answer::Done))), [Output::Client(1, Err("no route".into()))]);
 }
 
+/// PM-D-05, PM-D-06: what a client has had before stays its own, also if it has asked twice at once.
+#[test]
+fn a_block_that_may_be_in_use_is_not_freed_by_a_program_that_fails() {
+    let mut bench = Bench::new(plan());
+    bench.feed(Input::Level(level(40)));
+    let block = p("2001:db8::/64");
+    let failed = |bench: &mut Bench, id| bench.feed(Input::Hooked(id, Err("no route".into())));
+    bench.feed(Input::Take(1, v6(64), "client".into()));
+    bench.feed(Input::Answered(1, Ok(Answer::Again(block))));
+    let outputs = failed(&mut bench, 1);
+    assert!(!outputs.iter().any(|output| matches!(output, Output::Ask(..))), "{outputs:?}");
+    assert!(outputs.contains(&Output::Client(1, Err("no route".into()))), "{outputs:?}");
+
+    for (id, answer) in [(2, Answer::Block(block)), (3, Answer::Again(block)), (4, Answer::Again(block))] {
+        bench.feed(Input::Take(id, v6(64), "client".into()));
+        bench.feed(Input::Answered(id, Ok(answer)));
+    }
+    let first = failed(&mut bench, 2);
+    let used = bench.feed(Input::Hooked(3, Ok(())));
+    assert_eq!(used, [Output::Client(3, Ok(block))]);
+    let last = failed(&mut bench, 4);
+    assert!(!first.iter().chain(&last).any(|output| matches!(output, Output::Ask(..))), "{first:?} {last:?}");
+
+    for (id, answer) in [(5, Answer::Block(block)), (6, Answer::Again(block))] {
+        bench.feed(Input::Take(id, v6(64), "client".into()));
+        bench.feed(Input::Answered(id, Ok(answer)));
+    }
+    assert!(!failed(&mut bench, 5).iter().any(|output| matches!(output, Output::Ask(..))));
+    let back = Request::GiveBack { client: "client".into(), block, unused: true };
+    assert!(failed(&mut bench, 6).contains(&Output::Ask(6, back)));
+}
+
 /// PM-Q-03
 #[test]
 fn a_role_that_may_not_ask_does_not() {

@@ -46,8 +46,9 @@ enum Job {
     Release,
     /// A client gives something back.
     Give(Prefix),
-    /// The program of the operator puts a client's block to use.
-    Hook(Prefix, String),
+    /// The program of the operator puts a client's block to use. Whether nobody uses it yet: then it is free again if the
+    /// program fails.
+    Hook(Prefix, String, bool),
     /// It could not: why.
     Unused(String),
 }
@@ -243,10 +244,10 @@ impl DelegatorCore {
         let Some(job) = self.jobs.remove(&id) else { return };
         match (job, answer) {
             (Job::Wish(wish), Err(PoolError::Empty)) if wish.until > now => self.wait(now, wish),
-            (Job::Wish(wish), Ok(Answer::Block(block))) => match wish.who {
+            (Job::Wish(wish), Ok(answer @ (Answer::Block(block) | Answer::Again(block)))) => match wish.who {
                 Who::Peer { deal, .. } => self.ask(id, Job::Offer(block), Request::Offer(deal)),
                 Who::Client(client) => {
-                    self.jobs.insert(id, Job::Hook(block, client.clone()));
+                    self.jobs.insert(id, Job::Hook(block, client.clone(), matches!(answer, Answer::Block(_))));
                     self.outputs.push_back(Output::Hook(id, block, client));
                 }
             },
@@ -282,14 +283,30 @@ impl DelegatorCore {
         }
     }
 
-    /// A block that cannot be put to use is not the client's (PM-D-06).
+    /// A block that cannot be put to use is not the client's (PM-D-06). One that the client has had before stays its own: it
+    /// may be using it (PM-D-05).
     fn hooked(&mut self, id: u64, result: Result<(), String>) {
-        let Some(Job::Hook(block, client)) = self.jobs.remove(&id) else { return };
+        let Some(Job::Hook(block, client, unused)) = self.jobs.remove(&id) else { return };
+        // The same client may have asked twice at once: then the last program to end decides.
+        let mut same = self.jobs.values_mut().filter_map(|job| match job {
+            Job::Hook(other, _, unused) if *other == block => Some(unused),
+            _ => None,
+        });
         match result {
-            Ok(()) => self.outputs.push_back(Output::Client(id, Ok(block))),
+            Ok(()) => {
+                same.for_each(|unused| *unused = false);
+                self.outputs.push_back(Output::Client(id, Ok(block)));
+            }
             Err(why) => {
                 self.outputs.push_back(Output::Alarm(format!("{block} is not used for {client}: {why}")));
-                self.ask(id, Job::Unused(why), Request::GiveBack { client, block, unused: true });
+                match same.next() {
+                    Some(other) if unused => *other = true,
+                    None if unused => {
+                        return self.ask(id, Job::Unused(why), Request::GiveBack { client, block, unused: true });
+                    }
+                    Some(_) | None => {}
+                }
+                self.outputs.push_back(Output::Client(id, Err(why)));
             }
         }
     }

@@ -429,7 +429,7 @@ fn gone(role: &str) -> Failure {
 fn strange(answer: &Answer) -> Failure {
     let name = match answer {
         Answer::Done => "done",
-        Answer::Block(_) => "a block",
+        Answer::Block(_) | Answer::Again(_) => "a block",
         Answer::Verdict(_) => "a verdict",
         Answer::Census(_) => "a census",
         Answer::Blocks(..) => "blocks",

@@ -298,7 +298,7 @@ impl PoolCore {
         let mut valid = lifetimes.map(|lifetimes| self.span(now, lifetimes.valid));
         let preferred = lifetimes.map_or(u32::MAX, |lifetimes| lifetimes.preferred);
         let mut lease = Lease { client: client.into(), preferred, valid, since: self.wall() };
-        let block = match self.book.of_client(&lease.client, want) {
+        let (block, answer) = match self.book.of_client(&lease.client, want) {
             Some(block) => {
                 let old = self.book.blocks.get(&block).and_then(State::lease);
                 let (since, until) = old.map_or((lease.since, None), |old| (old.since, old.valid));
@@ -309,18 +309,18 @@ impl PoolCore {
                 }
                 (lease.since, lease.valid) = (since, valid);
                 self.book.turn(&block, State::Delegated(Box::new(lease)));
-                block
+                (block, Answer::Again(block))
             }
             None => {
                 let block = self.book.take(want, want.length, State::Delegated(Box::new(lease)))?;
                 self.count("delegations");
-                block
+                (block, Answer::Block(block))
             }
         };
         if let Some(span) = valid {
             self.expect_end(now, self.end_of(&span), block);
         }
-        Ok(Answer::Block(block))
+        Ok(answer)
     }
 
     fn give_back(&mut self, now: Time, client: &str, block: Prefix, unused: bool) -> Decision {

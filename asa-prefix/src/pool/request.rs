@@ -57,7 +57,7 @@ pub enum Request {
         reset: bool,
     },
     /// Give a client of this node a block; who has one of that length gets the same again (PM-S-12), and no earlier end than
-    /// it was promised before, unless that was none.
+    /// it was promised before, unless that was none: [`Answer::Block`], or [`Answer::Again`].
     Delegate {
         /// Who.
         client: String,
@@ -188,6 +188,8 @@ pub enum Answer {
     Done,
     /// This block.
     Block(Prefix),
+    /// This block, which the same client has been given before, and may be using.
+    Again(Prefix),
     /// What became of a negotiation.
     Verdict(Verdict),
     /// Numbers.

@@ -171,7 +171,7 @@ impl Bench {
 
     pub(crate) fn block(&mut self, request: Request) -> Prefix {
         match self.ask(request) {
-            Ok(Answer::Block(block)) => block,
+            Ok(Answer::Block(block) | Answer::Again(block)) => block,
             other => panic!("{other:?}"),
         }
     }

@@ -140,7 +140,7 @@ impl World {
                         self.claims.insert(key, Claim::Owned(deal));
                     }
                 }
-                (Request::Delegate { client, lifetimes, .. }, Answer::Block(block)) => {
+                (Request::Delegate { client, lifetimes, .. }, Answer::Block(block) | Answer::Again(block)) => {
                     let until = lifetimes.map(|lifetimes| at + u64::from(lifetimes.valid));
                     let until = match self.claims.get(&(block, false)) {
                         Some(Claim::Client(_, Some(old))) => until.map(|until| until.max(*old)),

@@ -288,9 +288,8 @@ impl DelegatorCore {
     fn hooked(&mut self, id: u64, result: Result<(), String>) {
         let Some(Job::Hook(block, client, unused)) = self.jobs.remove(&id) else { return };
         // The same client may have asked twice at once: then the last program to end decides.
-        let mut same = self.jobs.values_mut().filter_map(|job| match job {
-            Job::Hook(other, _, unused) if *other == block => Some(unused),
-            _ => None,
+        let mut same = self.jobs.values_mut().filter_map(|job| {
+            if let Job::Hook(other, _, unused) = job { (*other == block).then_some(unused) } else { None }
         });
         match result {
             Ok(()) => {

@@ -131,7 +131,7 @@ impl Scene {
     fn obtained(&self) -> BTreeSet<Prefix> {
         let census = self.edge.answer(&json!({ "command": "census" }))["census"].clone();
         let aggregates = census["aggregates"].as_array().unwrap().iter();
-        aggregates.map(super::node::block).collect()
+        aggregates.map(block).collect()
     }
 
     /// Serves clients until the disk refuses.

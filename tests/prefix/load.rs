@@ -15,7 +15,7 @@ use super::node::{Line, Node, Reply, block, give, take};
 /// Length of the blocks that clients take.
 pub(super) const LENGTH: u8 = 64;
 /// Blocks that one worker keeps at most.
-const KEPT: usize = 200;
+const KEPT: usize = 1_000;
 /// Between two requests of a worker.
 const PAUSE: Duration = Duration::from_millis(3);
 

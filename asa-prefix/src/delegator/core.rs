@@ -14,6 +14,9 @@ use asa_framework::roles::{Control, Mode};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+/// How long a peer waits if nobody who was asked before has helped.
+const HOPELESS: Duration = Duration::from_millis(1_500);
+
 /// Alarms about the same thing are not repeated within this time.
 const QUIET: Duration = Duration::from_secs(600);
 
@@ -226,7 +229,11 @@ impl DelegatorCore {
         } else if self.waiting.len() >= self.plan.waiting {
             self.refuse(&wish, "too many are waiting");
         } else {
-            self.waiting.push_back(wish);
+            // Where nobody has helped of late there is little to wait for: nodes that are all short do not hold each other up
+            // (PM-R-11). The wish counts all the same when others are asked.
+            let hopeless = self.fruitless > 0 && matches!(wish.who, Who::Peer { .. });
+            let until = if hopeless { wish.until.min(now + HOPELESS) } else { wish.until };
+            self.waiting.push_back(Wish { until, ..wish });
             self.need(now);
         }
     }

@@ -321,7 +321,8 @@ impl PoolCore {
     /// Nothing is granted or accepted from now on until the store has been read again (PM-S-19).
     fn fail(&mut self, now: Time, error: StoreError) {
         if self.backoff.failures() == 0 {
-            let advice = "nothing is granted or accepted until its disk can be written again, which is tried from time to time";
+            let advice =
+                "nothing is granted or accepted until its disk can be written again, which is tried from time to time";
             self.outputs.push_back(Output::Alarm(format!("the pool is read-only: {error}; {advice}")));
         }
         let pause = self.backoff.failed(now, &self.plan.backoff, self.random.random());

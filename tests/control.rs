@@ -283,3 +283,70 @@ fn a_reader_that_goes_away_changes_no_exit_code() {
         }
     }
 }
+
+/// What `asa pool` asks for, what it shows of strange answers, and its exit codes.
+#[test]
+fn a_pool_is_asked_through_a_query() {
+    let blocks = json!({"blocks": [], "more": false});
+    let given = json!({"block": "2001:db8::/56", "client": "cpe"});
+    let checked = |problems: Value| json!({"records": 3, "compared": true, "problems": problems});
+    let fault = json!([{"code": "gap", "what": "a\u{1b}[2J hole"}]);
+    let moved = json!({"block": "2001:db8::/48", "way": "out", "moved": true});
+    let listing =
+        json!({"command": "blocks", "after": null, "within": "2001:db8::/32", "states": ["granted"], "limit": 7});
+    let history = json!({"since": "2026-01-01T00:00:00.000Z", "entries": [], "omitted": 0});
+    let block = |command: &str| json!({"command": command, "block": "2001:db8::/48"});
+    for (line, query, answer, expected) in [
+        ("pool doubts", json!({"command": "doubts"}), blocks.clone(), 0),
+        ("pool blocks --within 2001:db8::/32 --state granted --limit 7", listing, blocks.clone(), 0),
+        ("pool exclude 2001:db8::/48", block("exclude"), blocks.clone(), 0),
+        ("pool include 2001:db8::/48", block("include"), blocks.clone(), 0),
+        ("pool withdraw 2001:db8::/48", block("withdraw"), blocks, 0),
+        (
+            "pool delegate cpe 56",
+            json!({"command": "take", "client": "cpe", "family": "ipv6", "length": 56}),
+            given.clone(),
+            0,
+        ),
+        (
+            "pool release cpe 2001:db8::/56",
+            json!({"command": "give", "client": "cpe", "block": "2001:db8::/56"}),
+            given,
+            0,
+        ),
+        (
+            "pool resolve 2001:db8::/48 --as granted",
+            json!({"command": "resolve", "block": "2001:db8::/48", "as": "granted"}),
+            moved,
+            0,
+        ),
+        (
+            "pool history 2001:db8::7 --at 2026-11-21",
+            json!({"command": "history", "address": "2001:db8::7", "at": "2026-11-21T00:00:00Z"}),
+            history,
+            0,
+        ),
+        ("pool fsck", json!({"command": "fsck"}), checked(json!([])), 0),
+        ("pool fsck", json!({"command": "fsck"}), checked(fault), 1),
+    ] {
+        let node = Node::ok(&answer);
+        let (code, out, err) = node.asa(&format!("{line} --instance edge"));
+        assert_eq!((code, err.as_str()), (expected, ""), "{line}");
+        assert!(out.ends_with('\n') && !out.contains('\u{1b}'), "{line}: {out}");
+        let (code, out, _) = node.asa(&format!("{line} --json"));
+        assert_eq!((code, serde_json::from_str::<Value>(&out).unwrap()), (expected, answer), "{line}");
+        let request = |instance: &str| json!({"version": 1, "command": "query", "instance": instance, "query": query});
+        assert_eq!(*node.heard.lock().unwrap(), [request("edge"), request("")], "{line}");
+    }
+    for line in ["pool show", "pool export", "pool explain"] {
+        let (code, out, err) = Node::ok(&json!(7)).asa(line);
+        assert_eq!((code, out.as_str()), (1, ""), "{line}");
+        assert!(err.contains("not what this version of asa expects"), "{err}");
+    }
+    // A node that never comes to an end of its export is not followed for ever.
+    let endless = json!({"export": 1, "records": [], "next": 5});
+    let (code, _, err) = Node::ok(&endless).asa("pool export");
+    assert!(code == 1 && err.contains("goes on with record 5 after 0"), "{err}");
+    let (code, _, err) = Node::ok(&json!({"export": 1, "records": [], "next": 0})).asa("pool export");
+    assert!(code == 1 && err.contains("goes on with record 0 after 0"), "{err}");
+}

@@ -15,6 +15,7 @@ mod interop;
 mod lab;
 mod lab_works;
 mod network;
+mod pool;
 mod prefix;
 mod sessions;
 mod supervision;

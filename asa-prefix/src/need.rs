@@ -63,7 +63,7 @@ pub fn explain(want: Want, reason: &Reason) -> String {
         Reason::Manifest => format!("{want}: set in the manifest"),
         Reason::Role { role, source: None } => format!("{want}: built-in length of role {role:?}"),
         Reason::Role { role, source: Some(source) } => {
-            format!("{want}: length of role {role:?} in the parameters flooded by {source}")
+            format!("{want}: length of role {role:?} in the parameters of {source}")
         }
         Reason::Need { delegated, need, held } => {
             let shortfall = need.saturating_sub(*held);

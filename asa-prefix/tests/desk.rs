@@ -77,6 +77,18 @@ fn what_is_reserved_by_hand_is_never_given_and_what_is_in_use_there_is_told() {
         assert!(failure.code == FailureCode::Refused && failure.message.contains("part of 2001:db8::/32"), "{failure}");
         let used: Blocks = ask(&harness, PoolCommand::Withdraw { block: p("2001:db8::/32") }).await.unwrap();
         assert_eq!(used.blocks.len(), 2);
+        // Taken back: it is no longer withdrawn, and what is out of use comes back with an order of its own.
+        let include = PoolCommand::Include { block: p("2001:db8::/32") };
+        assert_eq!(ask::<Blocks>(&harness, include.clone()).await.unwrap().blocks, []);
+        let reinstate = PoolCommand::Reinstate { block: p("2001:db8::/32") };
+        assert_eq!(ask::<Value>(&harness, reinstate.clone()).await.unwrap(), Value::Null);
+        assert_eq!(ask::<Value>(&harness, reinstate).await.unwrap_err().code, FailureCode::Refused);
+        let overview: Overview = ask(&harness, PoolCommand::Census {}).await.unwrap();
+        assert!(!overview.census.aggregates[0].withdrawn && overview.census.free[&Family::V6] == 0);
+        ask::<Given>(&harness, take("c")).await.unwrap_err();
+        assert!(!ask::<Blocks>(&harness, include).await.unwrap().blocks.is_empty());
+        ask::<Given>(&harness, take("c")).await.unwrap();
+        assert!(ask::<Checked>(&harness, PoolCommand::Fsck {}).await.unwrap().problems.is_empty());
         let give = PoolCommand::Give { client: "a".into(), block };
         assert_eq!(ask::<Given>(&harness, give.clone()).await.unwrap().block, block);
         assert_eq!(ask::<Given>(&harness, give).await.unwrap_err().code, FailureCode::Refused);

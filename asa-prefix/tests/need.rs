@@ -63,7 +63,7 @@ fn the_length_asked_for_is_explained() {
     for (reason, text) in [
         (Reason::Manifest, "IPv6 /57: set in the manifest"),
         (role(None), "IPv6 /57: built-in length of role \"ASG\""),
-        (role(Some("fd00::1")), "IPv6 /57: length of role \"ASG\" in the parameters flooded by fd00::1"),
+        (role(Some("fd00::1")), "IPv6 /57: length of role \"ASG\" in the parameters of fd00::1"),
         (need(64, 8), "IPv6 /57: of 40 blocks of /64 needed 8 are there, 32 are missing; a /57 holds 128"),
         (need(56, 50), "IPv6 /57: of 40 blocks of /56 needed 50 are there, 0 are missing; a /57 holds none"),
     ] {

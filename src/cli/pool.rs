@@ -85,6 +85,11 @@ pub(crate) enum Pool {
     /// Exit code 0 if that is done, 1 if the node refused or failed, 2 for a wrong command line or if nobody is on the socket.
     #[command(after_help = "Example:\n  asa pool withdraw 2001:db8::/32")]
     Withdraw(BlockArgs),
+    /// Takes back that an aggregate is withdrawn; what is out of use in it stays so until it is included.
+    ///
+    /// Exit code 0 if that is done, 1 if the node refused or failed, 2 for a wrong command line or if nobody is on the socket.
+    #[command(after_help = "Example:\n  asa pool reinstate 2001:db8::/32")]
+    Reinstate(BlockArgs),
     /// Makes a damaged store whole from the part of it that is; nothing is deleted. The node must not run.
     ///
     /// Exit code 0 if it is whole now, 1 if it cannot be made whole, 2 for a wrong command line.
@@ -331,7 +336,7 @@ mod tests {
             assert!(help.contains("Exit code 0"), "{name} says nothing of its exit codes");
             count += 1;
         }
-        assert_eq!(count, 17);
+        assert_eq!(count, 18);
     }
 
     #[test]

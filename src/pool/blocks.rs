@@ -75,10 +75,10 @@ mod tests {
         ]}))
         .unwrap();
         let expected = "\
-BLOCK          STATE     WHO                                               SINCE
+BLOCK          STATE     WHO                                                 SINCE
 10.0.0.0/24    free
-10.0.1.0/24    granted   fe80::1\\u{1b} (session 0000002a)                  2026-11-21T13:51:07Z
-10.0.2.0/24    cooling   was cpe 17, valid for 3600 s                      2026-11-21T13:51:07Z
+10.0.1.0/24    granted   fe80::1\\u{1b} (session 0000002a)                    2026-11-21T13:51:07Z
+10.0.2.0/24    cooling   was cpe 17, valid for 3600 s                        2026-11-21T13:51:07Z
 2001:db8::/48  in-doubt  perhaps this node, from fe80::2 (session 0000002a)
 ... there are more: asa pool blocks --after 2001:db8::/48
 ";

@@ -124,10 +124,11 @@ fn asked(args: &OnlineArgs) -> anyhow::Result<Result<Vec<Record>, Trouble>> {
             Ok(page) => page,
             Err(trouble) => return Ok(Err(trouble)),
         };
+        let grows = !page.records.is_empty();
         records.extend(page.records);
         match page.next {
             None => return Ok(Ok(records)),
-            Some(from) if from == records.len() && from <= RECORDS => {
+            Some(from) if grows && from == records.len() && from <= RECORDS => {
                 command = PoolCommand::Export { export: Some(page.export), from };
             }
             Some(from) => {

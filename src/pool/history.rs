@@ -1,5 +1,7 @@
 //! `asa pool history`: who had an address, and when.
 
+use std::collections::BTreeSet;
+
 use asa_prefix::desk::PoolCommand;
 use asa_prefix::pool::record::State;
 use asa_prefix::prefix::Prefix;
@@ -63,7 +65,7 @@ fn became(entry: &Entry) -> String {
     match &entry.to {
         Some(state) if entry.earlier => format!("{} (already so)", fate(state)),
         Some(state) => format!("{}{was}", fate(state)),
-        None => format!("no block any more: joined, split, or gone{was}"),
+        None => format!("in no block of this pool any more{was}"),
     }
 }
 
@@ -102,7 +104,11 @@ fn all(look: Look, address: &str, history: &History) -> String {
             Cell::text(look, &became(entry)),
         ]
     };
-    let rows: Vec<Vec<Cell>> = history.entries.iter().map(row).collect();
+    // What was split or joined shows in what it has become.
+    let lines: BTreeSet<u64> =
+        history.entries.iter().filter(|entry| entry.to.is_some()).map(|entry| entry.line).collect();
+    let replaced = |entry: &&Entry| entry.to.is_some() || !lines.contains(&entry.line);
+    let rows: Vec<Vec<Cell>> = history.entries.iter().filter(replaced).map(row).collect();
     let mut lines = table(look, &["TIME", "LINE", "BLOCK", "BECAME"], &rows);
     if history.omitted > 0 {
         lines.insert(1, format!("... {} earlier entries are left out", count(history.omitted)));
@@ -152,11 +158,15 @@ mod tests {
         let expected = "\
 TIME                      LINE  BLOCK          BECAME
 2026-11-20T00:00:00.000Z     0  2001:db8::/32  free (already so)
-2026-11-21T13:51:07.123Z     7  2001:db8::/32  no block any more: joined, split, or gone, was free
 2026-11-21T13:51:07.123Z     7  2001:db8::/34  granted to fe80::1\\u{1b} (session 0000002a)
 the ledger begins at 2026-11-20T00:00:00.000Z
 ";
         assert_eq!(all(PLAIN, "2001:db8::7", &history()), expected);
+        let mut gone = history();
+        gone.entries.pop();
+        assert!(
+            all(PLAIN, "2001:db8::7", &gone).contains("7  2001:db8::/32  in no block of this pool any more, was free")
+        );
         let none = History { entries: Vec::new(), ..history() };
         assert!(all(PLAIN, "2001:db8::7", &none).contains("in no block of this pool since 2026-11-20"));
     }

@@ -147,8 +147,8 @@ pub(super) fn restore(args: &RestoreArgs) -> anyhow::Result<Shown> {
         let text = format!(
             "restored {} records into {}\n\
              Anything may have changed since the export, so {} blocks are in doubt and {} are excluded, and {} aggregates are \
-             withdrawn.\nStart the node, let the doubts settle (asa pool doubts), and bring back what is certainly unused with \
-             asa pool include.\n",
+             withdrawn.\nStart the node and let the doubts settle (asa pool doubts). Then, for each aggregate: asa pool reinstate \
+             AGGREGATE takes the withdrawal back, and asa pool include BLOCK brings into use what certainly nobody has.\n",
             count(restored.records),
             look().shown(&directory.display().to_string()),
             count(restored.in_doubt),

@@ -118,7 +118,11 @@ pub(super) fn exclude(args: BlockArgs) -> anyhow::Result<Shown> {
 /// Brings something back into use.
 pub(super) fn include(args: BlockArgs) -> anyhow::Result<Shown> {
     let show = |look, blocks: Blocks| {
-        let rest = listed(look, &blocks, "nothing was excluded there as a whole");
+        let rest = listed(
+            look,
+            &blocks,
+            "nothing has become free: nothing is excluded there, or its aggregate is being withdrawn (asa pool reinstate)",
+        );
         if blocks.blocks.is_empty() { rest } else { format!("free again:\n{rest}") }
     };
     query(&args.online, CHANGE, &PoolCommand::Include { block: args.block }, show, |_| 0)
@@ -131,6 +135,15 @@ pub(super) fn withdraw(args: BlockArgs) -> anyhow::Result<Shown> {
         if blocks.blocks.is_empty() { rest } else { format!("being withdrawn; still in use:\n{rest}") }
     };
     query(&args.online, CHANGE, &PoolCommand::Withdraw { block: args.block }, show, |_| 0)
+}
+
+/// Takes back that an aggregate is withdrawn.
+pub(super) fn reinstate(args: BlockArgs) -> anyhow::Result<Shown> {
+    let block = args.block;
+    let show = move |_: Look, _: Value| {
+        format!("{block} is in use again; what is excluded in it waits for asa pool include\n")
+    };
+    query(&args.online, CHANGE, &PoolCommand::Reinstate { block }, show, |_| 0)
 }
 
 /// Gives a client a block.

@@ -320,12 +320,19 @@ legend: F free, G granted, D delegated, ? in-doubt, x excluded
     #[test]
     fn shares_are_never_rounded_to_nothing_or_to_all() {
         assert_eq!(percent(1, u128::MAX), "<0.1 %");
-        assert_eq!(percent(u128::MAX - 1, u128::MAX), "100.0 %", "beyond what a figure for people can tell");
+        assert_eq!(percent(u128::MAX - 1, u128::MAX), ">99.9 %");
         assert_eq!(percent(99_999, 100_000), ">99.9 %");
         assert_eq!(
             (percent(0, 8).as_str(), percent(8, 8).as_str(), percent(1, 3).as_str()),
             ("0.0 %", "100.0 %", "33.3 %")
         );
-        assert_eq!(narrowed("FFG?xxDD", 4), "FGxD".replace('G', &narrowed("G?", 1)));
+    }
+
+    #[test]
+    fn neighbours_share_a_letter_where_there_is_no_room() {
+        assert_eq!(narrowed("FFFGxxDF", 4), "FGxD");
+        assert_eq!(narrowed("FFFGxxDF", 8), "FFFGxxDF");
+        assert_eq!(narrowed("FFFGxxDF", 1), "F");
+        assert_eq!(narrowed("", 5), "");
     }
 }

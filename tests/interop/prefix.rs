@@ -109,12 +109,17 @@ fn keep(cell: &str, logs: &[(&str, String)], passed: &[wire::Passed]) -> PathBuf
     directory
 }
 
-fn wait_until(what: &str, bound: Duration, mut ready: impl FnMut() -> bool, story: impl Fn() -> String) {
+/// Waits; gives a problem when that takes longer than `bound`.
+#[must_use]
+fn wait_until(what: &str, bound: Duration, mut ready: impl FnMut() -> bool) -> Vec<String> {
     let deadline = Instant::now() + bound;
     while !ready() {
-        assert!(Instant::now() < deadline, "not within {bound:?}: {what}\n{}", story());
+        if Instant::now() > deadline {
+            return vec![format!("not within {bound:?}: {what}")];
+        }
         thread::sleep(Duration::from_millis(50));
     }
+    Vec::new()
 }
 
 fn python_asks(program: Program, count: usize, outside: &Path) -> Vec<String> {
@@ -124,15 +129,13 @@ fn python_asks(program: Program, count: usize, outside: &Path) -> Vec<String> {
     let tap = Wire::tap(&hosts[0]);
     let origin = Manager::start(&hosts[0], "origin", &STOCK);
     let asker = Python::delegator(&hosts[1], outside, program, limit(count));
-    wait_until("enough obtained", limit(count), || enough(count, &asker.obtained()), || {
-        asker.child.output() + &origin.child.output()
-    });
+    let mut problems = wait_until("enough obtained", limit(count), || enough(count, &asker.obtained()));
     asker.stop_at_rest();
     let (log, records) = origin.end();
     let passed = tap.stop();
 
     let obtained = asker.obtained();
-    let mut problems = wire::faults(&passed, &wire::addresses(&hosts[0]), &program.objectives());
+    problems.extend(wire::faults(&passed, &wire::addresses(&hosts[0]), &program.objectives()));
     problems.extend(talk::python_trouble(&asker.child));
     problems.extend(overlaps(&obtained));
     problems.extend(records.differences(&obtained));
@@ -161,19 +164,18 @@ fn we_ask(program: Program, count: usize, outside: &Path) -> Vec<String> {
         ("ask_form", program.form()),
     ];
     let asker = Manager::start(&hosts[0], "delegator", &parameters);
-    wait_until("enough obtained", limit(count), || enough(count, &giver.given()), || {
-        giver.child.output() + &asker.child.output()
-    });
+    let mut problems = wait_until("enough obtained", limit(count), || enough(count, &giver.given()));
     // The last acceptance is settled, and nothing more is wanted.
     thread::sleep(Duration::from_secs(2));
     let (log, records) = asker.end();
     let passed = tap.stop();
 
     let given = giver.given();
-    let mut problems = wire::faults(&passed, &wire::addresses(&hosts[0]), &program.objectives());
+    problems.extend(wire::faults(&passed, &wire::addresses(&hosts[0]), &program.objectives()));
     problems.extend(talk::python_trouble(&giver.child));
     problems.extend(overlaps(&given));
-    let (acquired, given_set): (BTreeSet<_>, BTreeSet<_>) = (records.acquired().into_iter().collect(), given.iter().copied().collect());
+    let (acquired, given_set): (BTreeSet<_>, BTreeSet<_>) =
+        (records.acquired().into_iter().collect(), given.iter().copied().collect());
     if acquired != given_set {
         problems.push(format!("{program} gave {given_set:?}, we have {acquired:?}"));
     }
@@ -194,15 +196,16 @@ fn share(count: usize, outside: &Path) -> Vec<String> {
     let origin = Manager::start(&hosts[0], "origin", &STOCK);
     let askers = [(1, Program::Pfxm3), (2, Program::Pfxm4)]
         .map(|(host, program)| Python::delegator(&hosts[host], outside, program, limit(count)));
+    let mut problems = Vec::new();
     for asker in &askers {
-        wait_until("enough obtained", limit(count), || enough(count, &asker.obtained()), || asker.child.output());
+        problems.extend(wait_until("enough obtained", limit(count), || enough(count, &asker.obtained())));
     }
     askers.iter().for_each(Python::stop_at_rest);
     let (log, records) = origin.end();
     let passed = tap.stop();
 
     let obtained: Vec<Prefix> = askers.iter().flat_map(Python::obtained).collect();
-    let mut problems = wire::faults(&passed, &wire::addresses(&hosts[0]), &["PrefixManager", "PrefixManagerT"]);
+    problems.extend(wire::faults(&passed, &wire::addresses(&hosts[0]), &["PrefixManager", "PrefixManagerT"]));
     problems.extend(askers.iter().flat_map(|asker| talk::python_trouble(&asker.child)));
     problems.extend(overlaps(&obtained));
     problems.extend(records.differences(&obtained));

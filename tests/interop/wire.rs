@@ -94,7 +94,7 @@ fn collect(mut socket: Socket, stop: &AtomicBool) -> Vec<Passed> {
 }
 
 /// The GRASP payload of an Ethernet frame, and the sequence number of its segment.
-fn payload(frame: &[u8]) -> Option<(Passed, u32)> {
+pub(super) fn payload(frame: &[u8]) -> Option<(Passed, u32)> {
     let packet = frame.strip_prefix(frame.get(..12)?)?.strip_prefix(&[0x86, 0xdd])?;
     let (header, body) = packet.split_at_checked(40)?;
     let body = body.get(..usize::from(word(header, 4)?))?;

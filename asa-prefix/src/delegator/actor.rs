@@ -1,7 +1,8 @@
 //! The shell: carries questions to the pool, runs the operator's programs, and carries answers back.
 
-use super::core::{DelegatorCore, Explained, Input, Output};
+use super::core::DelegatorCore;
 use super::hooks::{Hooks, run};
+use super::message::{Explained, Input, Output};
 use super::plan::DelegatorPlan;
 use super::question::{Response, write};
 use crate::pool::{Ask, Ended, Level, Pool, PoolError, Subscribe};

@@ -1,104 +1,40 @@
 //! Decides who gets something at once, who waits, and when to ask others for more.
 
 use super::limits::Limits;
+use super::message::{Input, Output};
 use super::plan::{DelegatorPlan, Supply};
 use super::question::{Question, Response};
-use crate::need::{NEED_STEP, Reason, explain, wanted_length};
+use crate::need::NEED_STEP;
 use crate::pool::record::Deal;
 use crate::pool::{Answer, Level, PoolError, Request};
 use crate::prefix::{Family, Prefix, Want};
-use crate::wire::params::{Params, choose};
+use crate::wire::params::Params;
 use asa_framework::machine::{Machine, Time};
 use asa_framework::roles::{Control, Mode};
-use grasp::Value;
-use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
+
+/// How long a peer waits if nobody who was asked before has helped.
+const HOPELESS: Duration = Duration::from_millis(1_500);
 
 /// Alarms about the same thing are not repeated within this time.
 const QUIET: Duration = Duration::from_secs(600);
 
-/// What the core hears; each question has a number that is its own.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Input {
-    /// The life cycle of the instance goes on.
-    Control(Control),
-    /// So much is free.
-    Level(Level),
-    /// A client of this node wants a block.
-    Take(u64, Want, String),
-    /// A client of this node gives a block back.
-    Give(u64, Prefix, String),
-    /// A negotiator asks.
-    Consulted {
-        /// Number of the question.
-        id: u64,
-        /// What.
-        question: Question,
-        /// Whether this node itself waits for that other side.
-        mutual: bool,
-    },
-    /// The pool has answered the request made for that question.
-    Answered(u64, Result<Answer, PoolError>),
-    /// What the program of the operator has made of a block that a client is to use.
-    Hooked(u64, Result<(), String>),
-    /// Tell what is known: the answer is [`Output::Told`].
-    Explain(u64),
-}
-
-/// What the core wants done.
-#[derive(Debug, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Output {
-    /// Ask the pool.
-    Ask(u64, Request),
-    /// Answer the question of a negotiator.
-    Reply(u64, Result<Response, String>),
-    /// Answer a client.
-    Client(u64, Result<Prefix, String>),
-    /// Let the program of the operator put a block to use for a client (PM-D-06).
-    Hook(u64, Prefix, String),
-    /// Answer who wants to know.
-    Told(u64, Box<Explained>),
-    /// Something that the operator must know.
-    Alarm(String),
-}
-
-/// Why the node asks for what it asks for (PM-Q-01).
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Explained {
-    /// What this node is.
-    pub role: String,
-    /// Whose parameters are in force; `None` for those built in or of the manifest.
-    pub params_source: Option<String>,
-    /// The parameters in force.
-    pub params: Params,
-    /// For each family what would be asked for next, and why.
-    pub next: BTreeMap<Family, String>,
-    /// Whether others are being asked.
-    pub asking: bool,
-    /// Clients and peers that wait.
-    pub waiting: usize,
-    /// How often asking others has come to nothing since it last did not.
-    pub fruitless: u32,
-}
-
 /// For whom something is wanted.
 #[derive(Debug, Clone)]
-enum Who {
+pub(super) enum Who {
     Client(String),
     Peer { deal: Deal, mutual: bool },
 }
 
 #[derive(Debug, Clone)]
-struct Wish {
-    id: u64,
-    want: Want,
-    who: Who,
-    until: Time,
+pub(super) struct Wish {
+    pub(super) id: u64,
+    pub(super) want: Want,
+    pub(super) who: Who,
+    pub(super) until: Time,
     /// Others have been asked for it.
-    last: bool,
+    pub(super) last: bool,
 }
 
 /// A request to the pool whose answer is awaited.
@@ -109,6 +45,8 @@ enum Job {
     Offer(Prefix),
     /// Whether it tells how asking others has ended, and if so, how.
     Asked(Option<bool>),
+    /// A peer has not accepted; if nothing was set aside for it, there is nothing to undo.
+    Release,
     /// A client gives something back.
     Give(Prefix),
     /// The program of the operator puts a client's block to use. Whether nobody uses it yet: then it is free again if the
@@ -120,22 +58,24 @@ enum Job {
 
 /// The core.
 pub struct DelegatorCore {
-    plan: DelegatorPlan,
-    active: bool,
-    level: Option<Level>,
-    supplies: BTreeMap<Family, Supply>,
-    params: Params,
-    params_source: Option<String>,
+    pub(super) plan: DelegatorPlan,
+    pub(super) active: bool,
+    pub(super) level: Option<Level>,
+    pub(super) supplies: BTreeMap<Family, Supply>,
+    pub(super) params: Params,
+    pub(super) params_source: Option<String>,
     jobs: BTreeMap<u64, Job>,
     /// Those for whom there was nothing, oldest first.
-    waiting: VecDeque<Wish>,
+    pub(super) waiting: VecDeque<Wish>,
     limits: Limits,
     /// Somebody is ready to ask others.
-    ready: Option<u64>,
+    pub(super) ready: Option<u64>,
     /// Others are being asked for something of this family.
-    asking: Option<Family>,
-    fruitless: u32,
-    look: Option<Time>,
+    pub(super) asking: Option<Family>,
+    pub(super) fruitless: u32,
+    /// Bits by which less is asked for than is wanted, since nobody gives as much in one piece.
+    pub(super) modesty: BTreeMap<Family, u8>,
+    pub(super) look: Option<Time>,
     told: BTreeMap<String, Time>,
     outputs: VecDeque<Output>,
 }
@@ -156,6 +96,7 @@ impl DelegatorCore {
             ready: None,
             asking: None,
             fruitless: 0,
+            modesty: BTreeMap::new(),
             look: plan.look.map(|_| Time::default()),
             told: BTreeMap::new(),
             outputs: VecDeque::new(),
@@ -169,7 +110,7 @@ impl DelegatorCore {
         self.jobs.len() + self.waiting.len()
     }
 
-    fn alarm(&mut self, now: Time, text: String) {
+    pub(super) fn alarm(&mut self, now: Time, text: String) {
         if self.told.get(&text).is_some_and(|told| now < *told + QUIET) {
             return;
         }
@@ -181,11 +122,11 @@ impl DelegatorCore {
         self.outputs.push_back(Output::Alarm(text));
     }
 
-    fn reply(&mut self, id: u64, answer: Result<Response, String>) {
+    pub(super) fn reply(&mut self, id: u64, answer: Result<Response, String>) {
         self.outputs.push_back(Output::Reply(id, answer));
     }
 
-    fn refuse(&mut self, wish: &Wish, why: &str) {
+    pub(super) fn refuse(&mut self, wish: &Wish, why: &str) {
         match &wish.who {
             Who::Client(_) => self.outputs.push_back(Output::Client(wish.id, Err(why.to_owned()))),
             Who::Peer { .. } => self.reply(wish.id, Err(why.to_owned())),
@@ -197,17 +138,7 @@ impl DelegatorCore {
         self.outputs.push_back(Output::Ask(id, request));
     }
 
-    fn supply(&self, family: Family) -> Option<&Supply> {
-        self.supplies.get(&family)
-    }
-
-    /// Whether others may be asked for more of a family: the manifest and the role both have to allow it (PM-Q-03).
-    fn may_ask(&self, family: Family) -> bool {
-        let role = self.params.role(&self.plan.role).and_then(|role| role.request_more).unwrap_or(true);
-        role && self.supply(family).is_some_and(|supply| supply.plan.request_more)
-    }
-
-    fn wish(&mut self, wish: Wish) {
+    pub(super) fn wish(&mut self, wish: Wish) {
         if !self.active {
             return self.refuse(&wish, "this agent is not active");
         }
@@ -263,18 +194,13 @@ impl DelegatorCore {
             }
             Question::Serve { deal, want, dry } => self.serve(now, id, deal, want, dry, mutual),
             Question::Pool(request) => {
-                match &request {
-                    Request::Confirm(deal) | Request::Release(deal) | Request::Doubt(deal) => {
-                        self.limits.over(&deal.peer);
-                    }
-                    _ => {}
+                if let Request::Confirm(deal) | Request::Release(deal) | Request::Doubt(deal) = &request {
+                    self.limits.over(&deal.peer);
                 }
-                let gained = match &request {
-                    Request::Adopt(_) => Some(true),
-                    Request::Refuse(_) | Request::DoubtTaken { .. } => Some(false),
-                    _ => None,
-                };
-                self.ask(id, Job::Asked(gained), request);
+                let lost = matches!(request, Request::Refuse(_) | Request::DoubtTaken { .. });
+                let gained = if matches!(request, Request::Adopt(_)) { Some(true) } else { lost.then_some(false) };
+                let job = if matches!(request, Request::Release(_)) { Job::Release } else { Job::Asked(gained) };
+                self.ask(id, job, request);
             }
             Question::Over(deal) => {
                 self.limits.over(&deal.peer);
@@ -285,25 +211,6 @@ impl DelegatorCore {
                 self.asked(now, false);
             }
         }
-    }
-
-    /// Takes parameters that were heard; they count from the next decision on (PM-P-10).
-    fn heard(&mut self, now: Time, copies: &[(Option<String>, Value)]) {
-        let choice = choose(copies, self.plan.params_source.as_deref());
-        if let Some(conflict) = choice.conflict {
-            self.alarm(now, conflict);
-        }
-        for ignored in choice.ignored {
-            self.alarm(now, format!("parameters: {ignored}"));
-        }
-        let Some(params) = choice.params else { return };
-        if params.role(&self.plan.role).is_none() {
-            let role = &self.plan.role;
-            let text = format!("the flooded parameters have no role {role:?}: what was known before stays in force");
-            self.alarm(now, text);
-            return;
-        }
-        (self.params, self.params_source) = (params, choice.source);
     }
 
     /// There is nothing for somebody now: he waits, if there is something to wait for.
@@ -322,107 +229,21 @@ impl DelegatorCore {
         } else if self.waiting.len() >= self.plan.waiting {
             self.refuse(&wish, "too many are waiting");
         } else {
-            self.waiting.push_back(wish);
+            // Where nobody has helped of late there is little to wait for: nodes that are all short do not hold each other up
+            // (PM-R-11). The wish counts all the same when others are asked.
+            let hopeless = self.fruitless > 0 && matches!(wish.who, Who::Peer { .. });
+            let until = if hopeless { wish.until.min(now + HOPELESS) } else { wish.until };
+            self.waiting.push_back(Wish { until, ..wish });
             self.need(now);
         }
     }
 
     /// A peer may get something longer instead; nobody else is asked.
-    fn last(&mut self, wish: Wish, why: &str) {
+    pub(super) fn last(&mut self, wish: Wish, why: &str) {
         let shorter = self.supply(wish.want.family).is_some_and(|supply| supply.plan.longest_offer > wish.want.length);
         match wish.who {
             Who::Peer { .. } if shorter => self.wish(Wish { last: true, ..wish }),
             Who::Peer { .. } | Who::Client(_) => self.refuse(&wish, why),
-        }
-    }
-
-    /// What is to be asked for in a family, and why; `None` if there is enough.
-    fn wanted(&self, family: Family) -> Option<(Want, Reason)> {
-        let (supply, level) = (self.supply(family)?, self.level?);
-        let held = supply.blocks(family, level.free(family));
-        let shortfall = supply.need.saturating_sub(held);
-        let waiting = self.waiting.iter().filter(|wish| wish.want.family == family);
-        let block = Want { family, length: supply.plan.delegated }.measure().max(1);
-        let waited = waiting.fold(0_u128, |sum, wish| sum.saturating_add(wish.want.measure()));
-        if shortfall == 0 && waited == 0 {
-            return None;
-        }
-        let need = supply.need.max(waited.div_ceil(block));
-        let reason = Reason::Need { delegated: supply.plan.delegated, need, held: held.min(need) };
-        let mut length = wanted_length(family, supply.plan.delegated, shortfall);
-        if waited > 0 {
-            // What is asked for has to hold what somebody waits for, in one piece.
-            let pieces = self.waiting.iter().filter(|wish| wish.want.family == family).map(|wish| wish.want.length);
-            let longest = waited.ilog2() + u32::from(!waited.is_power_of_two());
-            let sum = family.bits().saturating_sub(u8::try_from(longest).unwrap_or(u8::MAX));
-            length = pieces.min().map_or(length, |piece| piece.min(sum));
-            if shortfall > 0 {
-                length = length.min(wanted_length(family, supply.plan.delegated, shortfall));
-            }
-            return Want::new(family, length).map(|want| (want, reason));
-        }
-        if let Some(asked) = supply.plan.ask {
-            return Want::new(family, asked).map(|want| (want, Reason::Manifest));
-        }
-        let role = self.params.role(&self.plan.role);
-        let role = role.and_then(|role| match family {
-            Family::V4 => role.ipv4_prefix_length,
-            Family::V6 => role.prefix_length,
-        });
-        match role {
-            // A node that has nothing asks for what its role has; afterwards it knows better what it needs.
-            Some(length) if level.free(family) == 0 && supply.need <= supply.plan.need.into() => {
-                let (role, source) = (self.plan.role.clone(), self.params_source.clone());
-                Want::new(family, length).map(|want| (want, Reason::Role { role, source }))
-            }
-            _ => Want::new(family, length).map(|want| (want, reason)),
-        }
-    }
-
-    /// Sends whoever is ready to ask others, if there is a need.
-    fn need(&mut self, now: Time) {
-        if !self.active || self.asking.is_some() || self.ready.is_none() {
-            return;
-        }
-        if let Some(id) = self.look.filter(|look| *look <= now).and_then(|_| self.ready.take()) {
-            self.look = self.plan.look.map(|period| now + period);
-            return self.reply(id, Ok(Response::Look));
-        }
-        // Nothing more is promised or taken while the store fails.
-        if self.level.is_none_or(|level| !level.writable) {
-            return;
-        }
-        let families: Vec<Family> = self.supplies.keys().copied().collect();
-        // Families take turns: one that nobody helps with does not keep the other from being asked for (PM-Q-05).
-        let turned = self.fruitless % 2 == 1;
-        let order = if turned { families.into_iter().rev().collect() } else { families };
-        let next = order.into_iter().find_map(|family: Family| {
-            let wanted = self.wanted(family)?;
-            self.may_ask(family).then_some(wanted)
-        });
-        let Some((want, _)) = next else { return };
-        if let Some(id) = self.ready.take() {
-            self.asking = Some(want.family);
-            self.reply(id, Ok(Response::Need(want)));
-        }
-    }
-
-    /// Asking others has ended.
-    fn asked(&mut self, now: Time, gained: bool) {
-        let Some(family) = self.asking.take() else { return };
-        self.fruitless = if gained { 0 } else { self.fruitless.saturating_add(1) };
-        if self.fruitless >= 3 && self.level.is_some_and(|level| level.free(family) == 0) {
-            self.alarm(now, format!("no source of {family} prefixes: nobody who was asked has helped"));
-        }
-        let (ours, others): (VecDeque<Wish>, VecDeque<Wish>) =
-            std::mem::take(&mut self.waiting).into_iter().partition(|wish| wish.want.family == family);
-        self.waiting = others;
-        for wish in ours {
-            if gained {
-                self.wish(wish);
-            } else {
-                self.last(wish, "no prefix of that length is left, and nobody helps");
-            }
         }
     }
 
@@ -447,6 +268,10 @@ impl DelegatorCore {
                 let answer = answer.map(|_| block).map_err(|error| error.to_string());
                 self.outputs.push_back(Output::Client(id, answer));
             }
+            (Job::Release, answer) => {
+                let answer = answer.map(drop).or_else(|error| (error == PoolError::NoDeal).then_some(()).ok_or(error));
+                self.reply(id, answer.map(|()| Response::Done).map_err(|error| error.to_string()));
+            }
             (Job::Unused(why), _) => self.outputs.push_back(Output::Client(id, Err(why))),
             (Job::Hook(..), _) => {}
             (Job::Asked(gained), answer) => {
@@ -470,9 +295,8 @@ impl DelegatorCore {
     fn hooked(&mut self, id: u64, result: Result<(), String>) {
         let Some(Job::Hook(block, client, unused)) = self.jobs.remove(&id) else { return };
         // The same client may have asked twice at once: then the last program to end decides.
-        let mut same = self.jobs.values_mut().filter_map(|job| match job {
-            Job::Hook(other, _, unused) if *other == block => Some(unused),
-            _ => None,
+        let mut same = self.jobs.values_mut().filter_map(|job| {
+            if let Job::Hook(other, _, unused) = job { (*other == block).then_some(unused) } else { None }
         });
         match result {
             Ok(()) => {
@@ -500,26 +324,6 @@ impl DelegatorCore {
         }
         for wish in std::mem::take(&mut self.waiting) {
             self.refuse(&wish, "this agent is not active");
-        }
-    }
-
-    fn explained(&self) -> Explained {
-        let next = self.supplies.keys().map(|family| {
-            let text = match self.wanted(*family) {
-                Some(_) if !self.may_ask(*family) => "short, but it may not ask for more".to_owned(),
-                Some((want, reason)) => explain(want, &reason),
-                None => "enough is at hand".to_owned(),
-            };
-            (*family, text)
-        });
-        Explained {
-            role: self.plan.role.clone(),
-            params_source: self.params_source.clone(),
-            params: self.params.clone(),
-            next: next.collect(),
-            asking: self.asking.is_some(),
-            waiting: self.waiting.len(),
-            fruitless: self.fruitless,
         }
     }
 }

@@ -4,12 +4,15 @@ mod actor;
 mod core;
 mod hooks;
 mod limits;
+mod message;
 mod plan;
 mod question;
+mod supply;
 
 pub use actor::{Delegator, DelegatorArgs, Explain, Give, Take};
-pub use core::{DelegatorCore, Explained, Input, Output};
+pub use core::DelegatorCore;
 pub use hooks::Hooks;
+pub use message::{Explained, Input, Output};
 pub use plan::{DelegatorPlan, FamilyPlan};
 pub(crate) use question::write;
 pub use question::{Question, Response};

@@ -76,6 +76,11 @@ pub enum PoolCommand {
         /// Which.
         block: Prefix,
     },
+    /// Takes back that an aggregate is withdrawn: `null`.
+    Reinstate {
+        /// Which.
+        block: Prefix,
+    },
     /// Adds an address plan, all of it or nothing: `null`.
     Import {
         /// Its lines.

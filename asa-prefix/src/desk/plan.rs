@@ -65,7 +65,10 @@ pub fn read_plan(text: &str) -> Result<Vec<Planned>, PlanError> {
         let words = words(line);
         let Some(kind) = words.first() else { continue };
         let end = line.chars().count() + 1;
-        let shown = |text: &str| text.chars().take(80).flat_map(char::escape_debug).collect::<String>();
+        let shown = |text: &str| -> String {
+            let plain = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+            text.chars().take(80).map(plain).collect()
+        };
         let named = match kind.text {
             "aggregate" | "excluded" => None,
             "delegated" => Some("the client that has it"),

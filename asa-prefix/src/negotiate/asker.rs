@@ -95,11 +95,15 @@ impl Dialogue for Asker {
         }
     }
 
+    fn gains(&self) -> bool {
+        // An accept of the request itself carries no block (PM-Q-08).
+        matches!(self.stage, Stage::Accepted)
+    }
+
     fn ended(&mut self, ended: Ended<'_>) -> Vec<String> {
         self.over = true;
         let last = match (&self.stage, ended.farewell) {
-            // Nothing that could count has left, or the peer keeps its block whatever was on its way. An accept of the
-            // request itself carries no block (PM-Q-08).
+            // Nothing that could count has left, or the peer keeps its block whatever was on its way.
             (Stage::Asked | Stage::Weighing, _) => self.question(Request::Refuse),
             (Stage::Accepted, Some(Farewell::Clean)) => self.question(Request::Adopt),
             (Stage::Accepted, Some(Farewell::Reset)) => self.question(|deal| Request::DoubtTaken { deal, reset: true }),

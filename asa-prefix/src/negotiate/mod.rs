@@ -27,5 +27,5 @@ fn read(answer: Result<Value, String>) -> Result<Response, String> {
 
 /// A negotiation as both sides name it. A peer that was reached by name has no address here.
 fn deal(session: SessionId, peer: Option<SocketAddr>) -> Deal {
-    Deal { session: session, peer: peer.map(|peer| peer.ip().to_string()).unwrap_or_default() }
+    Deal { session, peer: peer.map(|peer| peer.ip().to_string()).unwrap_or_default() }
 }

@@ -17,6 +17,8 @@ use std::time::Duration;
 const DISCOVERY: Duration = Duration::from_secs(1);
 /// Time to read parameters of which no flooded copy is there.
 const READING: Duration = Duration::from_secs(2);
+/// Who is named as the source of parameters that were asked for, since the answer does not tell.
+const ANSWERED: &str = "a node that was asked";
 /// Pause before the delegator is asked again after it has not answered.
 const PAUSE: Duration = Duration::from_secs(1);
 /// Loop count of requests: none is specified, so it is the default of RFC 8990 section 2.6 (PM-W-11).
@@ -50,6 +52,8 @@ pub struct PrefixStrategy {
     speech: Arc<Speech>,
     next: Next,
     copies: Vec<(Option<String>, Value)>,
+    /// What was wanted cannot be asked for.
+    unable: bool,
 }
 
 enum Next {
@@ -65,7 +69,7 @@ impl PrefixStrategy {
     /// Makes the strategy of each life.
     pub fn factory(speech: Speech) -> StrategyFactory {
         let speech = Arc::new(speech);
-        Arc::new(move || Box::new(Self { speech: speech.clone(), next: Next::Ask, copies: Vec::new() }))
+        Arc::new(move || Box::new(Self { speech: speech.clone(), next: Next::Ask, copies: Vec::new(), unable: false }))
     }
 }
 
@@ -85,14 +89,17 @@ impl Strategy for PrefixStrategy {
                     Task::Negotiate { objective, discovery: DISCOVERY, flush: false, dialogue }
                 }
                 // The form that was chosen cannot carry that family: nobody can be asked.
-                Err(_) => Task::Ask(write(&Question::Fruitless)),
+                Err(_) => {
+                    self.unable = true;
+                    Task::Ask(write(&Question::Fruitless))
+                }
             },
         }
     }
 
     fn heard(&mut self, heard: Heard<'_>) -> Vec<String> {
         self.next = match heard {
-            Heard::Copies(_, copies) if copies.is_empty() => Next::Read,
+            Heard::Copies(_, []) => Next::Read,
             Heard::Copies(_, copies) => {
                 let valued =
                     copies.iter().filter_map(|(source, objective)| Some((source.clone(), objective.value.clone()?)));
@@ -100,7 +107,8 @@ impl Strategy for PrefixStrategy {
                 Next::Tell
             }
             Heard::Value(objective) => {
-                self.copies = objective.value.clone().map(|value| (None, value)).into_iter().collect();
+                self.copies =
+                    objective.value.clone().map(|value| (Some(ANSWERED.to_owned()), value)).into_iter().collect();
                 Next::Tell
             }
             Heard::Nothing(..) => Next::Ask,
@@ -112,6 +120,8 @@ impl Strategy for PrefixStrategy {
         self.next = match read(answer) {
             Ok(Response::Need(want)) => Next::Negotiate(want),
             Ok(Response::Look) => Next::Look,
+            // It would be wanted again at once.
+            Ok(Response::Done) if std::mem::take(&mut self.unable) => Next::Pause,
             Ok(Response::Done) => Next::Ask,
             Ok(Response::Block(_) | Response::Verdict(_)) | Err(_) => Next::Pause,
         };
@@ -120,5 +130,30 @@ impl Strategy for PrefixStrategy {
 
     fn requested(&mut self, _: &Objective) -> Box<dyn Dialogue> {
         Box::new(Giver::new(self.speech.clone()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plausible::Shortest;
+    use crate::prefix::Family;
+    use crate::wire::Shape;
+
+    /// A form that cannot carry a family does not keep the node busy with it.
+    #[test]
+    fn what_the_form_cannot_carry_is_not_wanted_again_at_once() {
+        let limits = Limits { permitted: Vec::new(), shortest: Shortest { v4: 8, v6: 16 }, documentation: true };
+        let asks = Some(Form::plain(Shape::F1));
+        let speech = Speech { dialect: Dialect::PrefixManager, asks, limits, flexible: 0, dry_runs: false };
+        let mut strategy = PrefixStrategy::factory(speech)();
+        for _ in 0..2 {
+            assert!(matches!(strategy.task(), Task::Ask(question) if question == write(&Question::Need)));
+            let want = Want::new(Family::V4, 24).unwrap();
+            strategy.answered(Ok(write(&Response::Need(want))));
+            assert!(matches!(strategy.task(), Task::Ask(question) if question == write(&Question::Fruitless)));
+            strategy.answered(Ok(write(&Response::Done)));
+            assert!(matches!(strategy.task(), Task::Pause(_)));
+        }
     }
 }

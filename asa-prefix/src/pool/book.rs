@@ -2,21 +2,12 @@
 
 use super::record::{Deal, Dealt, Part, Record, Source, State, Way};
 use super::request::PoolError;
+use super::sessions::{Remembered, record};
 use crate::prefix::{Family, Prefix, Want};
 use crate::space::{Cut, Space};
 use asa_framework::roles::store::Change;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
-
-/// A negotiation that is remembered.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Remembered {
-    pub(super) deal: Deal,
-    pub(super) part: Part,
-    pub(super) want: Want,
-    pub(super) void: Option<Prefix>,
-    pub(super) over: bool,
-}
 
 /// Where an aggregate is from, and whether it is on its way out of use.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,9 +32,9 @@ pub(super) struct Book {
     pub(super) blocks: BTreeMap<Prefix, State>,
     pub(super) aggregates: BTreeMap<Prefix, Belonging>,
     pub(super) sessions: BTreeMap<u64, Remembered>,
-    numbers: BTreeMap<(u32, Part), Vec<u64>>,
+    pub(super) numbers: BTreeMap<(u32, Part), Vec<u64>>,
     /// Of the remembered ones, those that are over.
-    overs: BTreeSet<u64>,
+    pub(super) overs: BTreeSet<u64>,
     /// Blocks in negotiations that are open or in doubt.
     deals: BTreeMap<(Part, Deal), Prefix>,
     clients: BTreeSet<([u8; 4], Prefix)>,
@@ -143,14 +134,6 @@ impl Book {
         Ok(())
     }
 
-    fn keep(&mut self, number: u64, remembered: Remembered) {
-        self.numbers.entry((remembered.deal.session, remembered.part)).or_default().push(number);
-        if remembered.over {
-            self.overs.insert(number);
-        }
-        self.sessions.insert(number, remembered);
-    }
-
     fn index(&mut self, block: Prefix, state: &State, there: bool) {
         if let Some(dealt) = state.dealt().filter(|_| is_open(state)) {
             let key = (part_of(state), dealt.deal.clone());
@@ -218,7 +201,7 @@ impl Book {
         }
     }
 
-    fn note(&mut self, change: Change<Record>) {
+    pub(super) fn note(&mut self, change: Change<Record>) {
         self.changes.push(change);
     }
 
@@ -342,6 +325,21 @@ impl Book {
         Ok(())
     }
 
+    /// Takes back that an aggregate is withdrawn; what is out of use in it stays so. Tells whether it was.
+    pub(super) fn reinstate(&mut self, block: &Prefix) -> bool {
+        if self.within(block).any(|(_, state)| *state == State::Returning) {
+            return false;
+        }
+        let Some(belonging) = self.aggregates.get_mut(block).filter(|belonging| belonging.withdrawn) else {
+            return false;
+        };
+        belonging.withdrawn = false;
+        let source = belonging.source.clone();
+        self.note(Change::Delete(Record::Aggregate { block: *block, source: source.clone(), withdrawn: true }));
+        self.note(Change::Put(Record::Aggregate { block: *block, source, withdrawn: false }));
+        true
+    }
+
     /// Marks an aggregate as withdrawn: all that is free in it is out of use from now on.
     pub(super) fn withdraw(&mut self, block: &Prefix) {
         let Some(belonging) = self.aggregates.get_mut(block).filter(|belonging| !belonging.withdrawn) else { return };
@@ -425,62 +423,6 @@ impl Book {
         })
     }
 
-    /// Remembers a negotiation. If there are more than `limit` the oldest that is over is forgotten, or the oldest of all:
-    /// in that one nothing can be accepted any more. Returns how many were.
-    pub(super) fn remember(&mut self, remembered: Remembered, limit: usize) -> u64 {
-        let number = self.sessions.keys().next_back().map_or(1, |last| last.saturating_add(1));
-        self.note(Change::Put(record(number, &remembered)));
-        self.keep(number, remembered);
-        let mut forgotten = 0;
-        while self.sessions.len() > limit.max(1) {
-            let oldest = self.overs.first().or_else(|| self.sessions.keys().next()).copied();
-            oldest.into_iter().for_each(|oldest| self.forget(oldest));
-            forgotten += 1;
-        }
-        forgotten
-    }
-
-    fn forget(&mut self, number: u64) {
-        let Some(old) = self.sessions.remove(&number) else { return };
-        self.overs.remove(&number);
-        self.note(Change::Delete(record(number, &old)));
-        let key = (old.deal.session, old.part);
-        if let Some(numbers) = self.numbers.get_mut(&key) {
-            numbers.retain(|other| *other != number);
-            if numbers.is_empty() {
-                self.numbers.remove(&key);
-            }
-        }
-    }
-
-    /// Whether this side has asked in a negotiation that is not over.
-    pub(super) fn is_asking(&self, deal: &Deal) -> bool {
-        self.remembered(deal.session, Part::Asker).any(|(_, it)| !it.over && it.deal == *deal)
-    }
-
-    /// Whether it is remembered that a block did not change hands in a negotiation that this side provided for.
-    pub(super) fn is_void(&self, deal: &Deal, block: Prefix) -> bool {
-        let mut its = self.remembered(deal.session, Part::Provider);
-        its.any(|(_, it)| it.void == Some(block) && it.deal == *deal)
-    }
-
-    /// Remembered negotiations of a session id.
-    pub(super) fn remembered(&self, session: u32, part: Part) -> impl Iterator<Item = (u64, &Remembered)> {
-        let numbers = self.numbers.get(&(session, part)).into_iter().flatten();
-        numbers.filter_map(|number| Some((*number, self.sessions.get(number)?)))
-    }
-
-    /// A negotiation in which this side asked is over, and nothing came of it.
-    pub(super) fn over(&mut self, number: u64) {
-        let Some(remembered) = self.sessions.get_mut(&number).filter(|remembered| !remembered.over) else { return };
-        let before = record(number, remembered);
-        remembered.over = true;
-        let after = record(number, remembered);
-        self.overs.insert(number);
-        self.note(Change::Delete(before));
-        self.note(Change::Put(after));
-    }
-
     /// Writes down that another life begins.
     pub(super) fn begin_life(&mut self) {
         if self.life > 0 {
@@ -505,11 +447,6 @@ impl Book {
         all.sort();
         all
     }
-}
-
-fn record(number: u64, remembered: &Remembered) -> Record {
-    let Remembered { deal, part, want, void, over } = remembered.clone();
-    Record::Session { number, deal, part, want, void, over }
 }
 
 /// A negotiation with the time since when a block is in it.

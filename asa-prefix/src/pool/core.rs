@@ -10,7 +10,7 @@
 
 use super::book::Book;
 use super::plan::{Input, Output, PoolPlan, Stamp};
-use super::record::{Deal, Part, Record, Source, Span, State};
+use super::record::{Deal, Part, Record, Source, State};
 use super::request::{Answer, Level, PoolError, Request};
 use crate::prefix::{Family, Prefix};
 use asa_framework::machine::{Machine, Time};
@@ -34,7 +34,11 @@ enum Phase {
     Unsound(String),
 }
 
-type Reply = (u64, Result<Answer, PoolError>);
+/// A client is told of a lifetime no later than this after the decision; if the store takes longer, it has to ask again.
+const PROMPT: Duration = Duration::from_secs(4);
+
+/// The number of a request, when its answer is void, and the answer.
+type Reply = (u64, Option<Time>, Result<Answer, PoolError>);
 
 /// A negotiation by its side and its deal.
 pub(super) type Key = (Part, Deal);
@@ -50,8 +54,8 @@ pub struct PoolCore {
     /// Something waits for the next batch; what is only held can wait for others.
     pub(super) urgent: bool,
     /// What the clocks said, and when.
-    stamp: Stamp,
-    stamped: Time,
+    pub(super) stamp: Stamp,
+    pub(super) stamped: Time,
     /// Open negotiations, with the time at which they are given up for lost.
     pub(super) open: BTreeMap<Key, Time>,
     /// Leases that end by themselves up to the horizon, in seconds since boot.
@@ -59,7 +63,7 @@ pub struct PoolCore {
     /// When all leases are looked through for those that end soon; `None` if no other has an end.
     pub(super) horizon: Option<u32>,
     /// Seconds since boot when this life began: from then on the leases of earlier boots count anew.
-    began: u32,
+    pub(super) began: u32,
     /// Negotiations of which somebody outside has heard in this life, while they are open.
     pub(super) promised: BTreeSet<Key>,
     /// Promises that begin (true) and end (false), in order: in the next batch, and in the one under way.
@@ -83,6 +87,7 @@ pub struct PoolCore {
     told: Option<Level>,
     backoff: Backoff,
     random: ChaCha12Rng,
+    now: Time,
     outputs: VecDeque<Output>,
 }
 
@@ -128,6 +133,7 @@ impl PoolCore {
             alarms: Vec::new(),
             told: None,
             backoff: Backoff::default(),
+            now: Time::default(),
             outputs: VecDeque::new(),
         }
     }
@@ -150,33 +156,6 @@ impl PoolCore {
 
     pub(super) fn count(&mut self, name: &'static str) {
         *self.counters.entry(name).or_default() += 1;
-    }
-
-    /// Seconds since 1970, as the wall clock last said.
-    pub(super) fn wall(&self) -> u32 {
-        self.stamp.wall
-    }
-
-    /// Seconds since boot.
-    pub(super) fn uptime(&self, now: Time) -> u32 {
-        let passed = u32::try_from(now.since(self.stamped).as_secs()).unwrap_or(u32::MAX);
-        self.stamp.uptime.saturating_add(passed)
-    }
-
-    /// A span that begins now.
-    pub(super) fn span(&self, now: Time, seconds: u32) -> Span {
-        Span { seconds, began: self.uptime(now), boot: self.stamp.boot }
-    }
-
-    /// When a span ends, in seconds since boot: if it began in another boot, the whole of it begins anew with this life
-    /// (PM-S-22). The answer is the same throughout a life.
-    pub(super) fn end_of(&self, span: &Span) -> u32 {
-        let began = if self.is_of_this_boot(span) { span.began } else { self.began };
-        began.saturating_add(span.seconds)
-    }
-
-    pub(super) fn is_of_this_boot(&self, span: &Span) -> bool {
-        span.boot == self.stamp.boot
     }
 
     pub(super) fn is_writable(&self) -> bool {
@@ -225,13 +204,14 @@ impl PoolCore {
         // Of a block that is only held nobody outside hears: its record goes with the next batch.
         let quiet = matches!(request, Request::Hold { dry: None, .. });
         let promise = promise(&request);
+        let void = matches!(request, Request::Delegate { lifetimes: Some(_), .. }).then(|| now + PROMPT);
         let answer = self.decide(now, request);
         if quiet {
             self.outputs.push_back(Output::Reply(id, answer));
             return;
         }
         self.steps.extend(promise.filter(|_| answer.is_ok()).map(|key| (key, true)));
-        self.gathered.push((id, answer));
+        self.gathered.push((id, void, answer));
         self.urgent = true;
     }
 
@@ -261,7 +241,11 @@ impl PoolCore {
     }
 
     fn reply(&mut self, replies: Vec<Reply>) {
-        self.outputs.extend(replies.into_iter().map(|(id, answer)| Output::Reply(id, answer)));
+        for (id, void, answer) in replies {
+            let late = void.is_some_and(|void| void < self.now);
+            let late = late.then(|| PoolError::Store("it took too long to write this down: ask again".into()));
+            self.outputs.push_back(Output::Reply(id, late.map_or(answer, Err)));
+        }
     }
 
     /// What was decided before is in the store: everybody may hear of it.
@@ -294,7 +278,7 @@ impl PoolCore {
             }
             Err(error) => {
                 self.count("commits_failed");
-                for (id, _) in flying.into_iter().chain(std::mem::take(&mut self.gathered)) {
+                for (id, ..) in flying.into_iter().chain(std::mem::take(&mut self.gathered)) {
                     self.outputs.push_back(Output::Reply(id, Err(PoolError::from(&error))));
                 }
                 self.book.changes.clear();
@@ -406,6 +390,7 @@ impl Machine for PoolCore {
         if let Input::Started(stamp) = &input {
             self.began = stamp.uptime;
         }
+        self.now = now;
         self.wake(now);
         match input {
             Input::Started(_) => self.outputs.push_back(Output::Load),

@@ -1,9 +1,10 @@
 //! What each request does to the blocks.
 
-use super::book::{Remembered, dealt};
+use super::book::dealt;
 use super::core::PoolCore;
 use super::record::{Deal, Lease, Part, Source, State, Way};
 use super::request::{Answer, Lifetimes, PoolError, Request};
+use super::sessions::Remembered;
 use crate::prefix::{Prefix, Want};
 use asa_framework::machine::Time;
 use std::time::Duration;
@@ -43,6 +44,7 @@ impl PoolCore {
             Request::Exclude(block) => Ok(Answer::Blocks(self.exclude(&block), false)),
             Request::Include(block) => Ok(self.include(&block)),
             Request::Withdraw(block) => self.withdraw(&block),
+            Request::Reinstate(block) => self.reinstate(&block),
             Request::Census => Ok(Answer::Census(Box::new(self.census()))),
             Request::Blocks { after, within, states, limit } => Ok(self.list(after, within, &states, limit)),
             Request::Records => Ok(Answer::Records(self.book.records())),
@@ -209,6 +211,7 @@ impl PoolCore {
         if self.book.block_of(Part::Asker, &deal).is_some() {
             return Err(PoolError::State("a block is being accepted in that negotiation already".into()));
         }
+        self.disclaim(&deal, &block);
         if let Err(error) = self.book.newcomer(&block) {
             self.count("overlaps");
             self.alarms.push(format!("{} offers what cannot be its own: {error}; it is declined", deal.peer));
@@ -218,6 +221,23 @@ impl PoolCore {
         self.book.put(block, accepting);
         self.open.insert((Part::Asker, deal), now + self.plan.hold);
         Ok(Answer::Done)
+    }
+
+    /// A provider that offers a block once more has not counted an earlier acceptance of it, and its ledger is the judge: the
+    /// claims to it that are in doubt with this peer are dropped (PM-S-09, PM-S-18).
+    fn disclaim(&mut self, deal: &Deal, block: &Prefix) {
+        let claim = |(claimed, state): (&Prefix, &State)| match state {
+            State::Doubt { dealt, way: Way::In, .. } if !deal.peer.is_empty() && dealt.deal.peer == deal.peer => {
+                Some((*claimed, dealt.deal.clone()))
+            }
+            _ => None,
+        };
+        let claims: Vec<(Prefix, Deal)> = self.book.within(block).filter_map(claim).collect();
+        for (claimed, earlier) in claims {
+            self.book.remove(&claimed);
+            self.asking_over(&earlier);
+            self.count("settled");
+        }
     }
 
     /// The negotiations of this deal in which this side asked are over.

@@ -14,6 +14,7 @@ mod plan;
 pub mod record;
 mod reopen;
 mod request;
+mod sessions;
 mod settle;
 
 pub use actor::{Ask, Clocks, Ended, Pool, PoolArgs, Subscribe};

@@ -45,6 +45,16 @@ impl PoolCore {
         used.take(BLOCKS).map(|(block, state)| (*block, state.clone())).collect()
     }
 
+    /// Takes back that an aggregate is withdrawn.
+    pub(super) fn reinstate(&mut self, block: &Prefix) -> Decision {
+        if self.book.reinstate(block) {
+            return Ok(Answer::Done);
+        }
+        Err(PoolError::State(format!(
+            "{block} is not an aggregate that is being withdrawn, or is on its way back already"
+        )))
+    }
+
     pub(super) fn include(&mut self, block: &Prefix) -> Answer {
         let excluded: Vec<Prefix> = self
             .book
@@ -161,7 +171,9 @@ impl PoolCore {
             match self.book.space.aggregate_of(block) {
                 Some(home) => {
                     add(states.entry(home).or_default(), state.name(), block);
-                    maps.entry(home).and_modify(|map| map.add(block, state.letter()));
+                    if let Some(map) = maps.get_mut(&home) {
+                        map.add(block, state.letter());
+                    }
                 }
                 None => add(&mut census.foreign, state.name(), block),
             }
@@ -169,7 +181,9 @@ impl PoolCore {
         for block in self.book.space.free_blocks() {
             let home = self.book.space.aggregate_of(&block).unwrap_or(block);
             add(states.entry(home).or_default(), State::Free.name(), &block);
-            maps.entry(home).and_modify(|map| map.add(&block, State::Free.letter()));
+            if let Some(map) = maps.get_mut(&home) {
+                map.add(&block, State::Free.letter());
+            }
             *census.lengths.entry(block.family()).or_default().entry(block.length()).or_default() += 1;
         }
         for (block, belonging) in &self.book.aggregates {

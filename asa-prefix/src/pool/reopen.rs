@@ -12,7 +12,39 @@ const REWRITTEN: usize = 10_000;
 /// How far ahead the ends of leases are listed, in seconds.
 const AHEAD: u32 = 600;
 
+/// What a client's valid lifetime is prolonged by before its block may be anybody else's, in seconds: the client counts from
+/// when it hears of its block, which is later than the decision by the rounding of the clock, by what the core takes to answer, and by the
+/// operator's program (10 s).
+const GRACE: u32 = 15;
+
 impl PoolCore {
+    /// Seconds since 1970, as the wall clock last said.
+    pub(super) fn wall(&self) -> u32 {
+        self.stamp.wall
+    }
+
+    /// Seconds since boot.
+    pub(super) fn uptime(&self, now: Time) -> u32 {
+        let passed = u32::try_from(now.since(self.stamped).as_secs()).unwrap_or(u32::MAX);
+        self.stamp.uptime.saturating_add(passed)
+    }
+
+    /// A span that begins now.
+    pub(super) fn span(&self, now: Time, seconds: u32) -> Span {
+        Span { seconds, began: self.uptime(now), boot: self.stamp.boot }
+    }
+
+    /// When a span ends, in seconds since boot: if it began in another boot, the whole of it begins anew with this life
+    /// (PM-S-22). It is later than the client believes (PM-D-05). The answer is the same throughout a life.
+    pub(super) fn end_of(&self, span: &Span) -> u32 {
+        let began = if self.is_of_this_boot(span) { span.began } else { self.began };
+        began.saturating_add(span.seconds).saturating_add(GRACE)
+    }
+
+    pub(super) fn is_of_this_boot(&self, span: &Span) -> bool {
+        span.boot == self.stamp.boot
+    }
+
     /// Makes the open negotiations in the store agree with those that are known to be open.
     pub(super) fn settle_open(&mut self) {
         let unsettled = std::mem::take(&mut self.unsettled);

@@ -103,7 +103,8 @@ pub enum Request {
     /// The other side is about to be asked about a block that is in doubt: only when this is answered may the question leave.
     /// From then on its answer decides, and a confirmation that comes late does not: the taker may have let go meanwhile.
     Inquire(Prefix),
-    /// The other side has told what became of a negotiation that is in doubt here.
+    /// The other side has told what became of a negotiation that is in doubt here. The same again does no harm; that a block
+    /// was kept is refused where it has changed hands meanwhile, and then the other side must not rely on that either.
     Settle {
         /// The block.
         block: Prefix,
@@ -123,10 +124,12 @@ pub enum Request {
     Import(Vec<Planned>),
     /// Keep what is free in a block out of use (PM-D-07): [`Answer::Blocks`] with what is in use there.
     Exclude(Prefix),
-    /// Bring what was excluded in a block back into use.
+    /// Bring what was excluded in a block back into use, unless it is withdrawn: [`Answer::Blocks`] with that.
     Include(Prefix),
     /// Take an aggregate out of use, as its blocks become free (PM-T-06): [`Answer::Blocks`] with what is still in use.
     Withdraw(Prefix),
+    /// Take back that an aggregate is withdrawn; what is out of use in it stays so until it is included (PM-S-17).
+    Reinstate(Prefix),
     /// Tell what there is, in numbers: [`Answer::Census`].
     Census,
     /// Tell blocks with their states, in order: [`Answer::Blocks`].

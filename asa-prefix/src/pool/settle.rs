@@ -104,13 +104,16 @@ impl PoolCore {
             _ => {}
         }
         let void = self.book.remembered(session, Part::Provider).any(|(_, it)| it.void == Some(block));
-        if void || self.is_ours_but_for(session, block) { Verdict::Kept } else { Verdict::Unknown }
+        if void || self.is_in_hand(block) { Verdict::Kept } else { Verdict::Unknown }
     }
 
-    /// Whether a block is this pool's, and nothing of it was given away in a session.
-    fn is_ours_but_for(&self, session: u32, block: Prefix) -> bool {
-        let of_session = |state: &State| state.dealt().is_some_and(|dealt| dealt.deal.session == session);
-        self.book.space.aggregate_of(&block).is_some() && !self.book.within(&block).any(|(_, state)| of_session(state))
+    /// Whether a block is in this pool's hands, all of it: then nobody else has it. A part that was given away, or may have
+    /// been, in whatever session, may have been given on; so may what has gone back to where it came from.
+    fn is_in_hand(&self, block: Prefix) -> bool {
+        let elsewhere = |state: &State| {
+            matches!(state, State::Granted(_) | State::Offered(_) | State::Doubt { .. } | State::Returning)
+        };
+        self.book.space.aggregate_of(&block).is_some() && !self.book.within(&block).any(|(_, state)| elsewhere(state))
     }
 
     /// The provider asks its taker. What is answered with [`Verdict::Kept`] can never be accepted afterwards.
@@ -153,11 +156,26 @@ impl PoolCore {
         }
     }
 
+    /// Whether a block is with the taker of a session, or on its way there, though not in doubt.
+    fn has_moved(&self, session: u32, block: &Prefix, state: Option<&State>) -> bool {
+        let source = self.book.aggregates.get(block).map(|belonging| &belonging.source);
+        let owned = matches!(source, Some(Source::Peer(dealt)) if dealt.deal.session == session);
+        let given = match state {
+            Some(State::Accepting(dealt) | State::Granted(dealt)) => dealt.deal.session == session,
+            _ => false,
+        };
+        owned || given
+    }
+
     /// Ends a doubt; what is not in doubt is left as it is, so that the same again does no harm. An operator names no session.
     pub(super) fn settle(&mut self, block: &Prefix, session: Option<u32>, moved: bool) -> Decision {
         let (dealt, way) = match self.book.blocks.get(block) {
             Some(State::Doubt { dealt, way, .. }) if session.is_none_or(|session| session == dealt.deal.session) => {
                 (dealt.clone(), *way)
+            }
+            // Who answers that a block was let go lets the other side use it: never while it is, or may become, somebody else's.
+            state if session.is_some_and(|session| !moved && self.has_moved(session, block, state)) => {
+                return Err(PoolError::State(format!("{block} has changed hands in that session, or may yet")));
             }
             _ if session.is_some() => return Ok(Answer::Done),
             Some(state) => return Err(PoolError::State(format!("{block} is {}, not in doubt", state.name()))),

@@ -223,17 +223,12 @@ async fn round(args: &CorrespondentArgs, mut unknown: BTreeMap<Prefix, u32>, flu
     let takers = if returning { find(args, &args.plan.giving_back, flush).await } else { Vec::new() };
     for (block, state) in blocks {
         let rounds = unknown.remove(&block).unwrap_or_default();
-        let reply = match &state {
-            State::Doubt { dealt, way, reset } => {
-                let reply = settle(args, &settlers, block, dealt, *way).await;
-                let lost = *reset && *way == Way::In && rounds + 1 >= ROUNDS;
-                match reply {
-                    Reply::Unknown if lost => give_up(args, block, dealt).await,
-                    reply => reply,
-                }
-            }
-            State::Returning => give_back(args, &takers, block).await,
-            _ => Reply::Later,
+        let reply = if let State::Doubt { dealt, way, reset } = &state {
+            let reply = settle(args, &settlers, block, dealt, *way).await;
+            let lost = *reset && *way == Way::In && rounds + 1 >= ROUNDS;
+            if lost && matches!(reply, Reply::Unknown) { give_up(args, block, dealt).await } else { reply }
+        } else {
+            give_back(args, &takers, block).await
         };
         match reply {
             Reply::Settled(said) => {
@@ -255,6 +250,10 @@ async fn settle(args: &CorrespondentArgs, peers: &[AsaLocator], block: Prefix, d
     let session = dealt.deal.session;
     let verb = if way == Way::In { Verb::Took } else { Verb::Gave };
     let request = args.plan.settle.clone().with_value(Message { verb, session, block }.write());
+    // From now on the taker's word decides, and not an acceptance that may still come.
+    if way == Way::Out && ask(args, Request::Inquire(block)).await.is_err() {
+        return Reply::Later;
+    }
     let mut silent = false;
     for peer in ordered(peers, &dealt.deal.peer) {
         match args.asa.request_negotiate(&request, Some(&peer), args.plan.answer).await {

@@ -9,7 +9,11 @@ use std::time::Duration;
 
 /// Since when acquired aggregates have been idle.
 #[derive(Debug, Default)]
-pub(super) struct Idle(BTreeMap<Prefix, Time>);
+pub(super) struct Idle {
+    since: BTreeMap<Prefix, Time>,
+    /// How many had been acquired at the last look.
+    acquired: u64,
+}
 
 fn is_idle(aggregate: &AggregateCensus) -> bool {
     let unused = |name: &String| name == "free" || aggregate.withdrawn && name == "excluded";
@@ -27,9 +31,14 @@ impl Idle {
         keep: &BTreeMap<Family, (Want, u128)>,
     ) -> Option<Prefix> {
         let idle: Vec<&AggregateCensus> = census.aggregates.iter().filter(|aggregate| is_idle(aggregate)).collect();
-        self.0.retain(|block, _| idle.iter().any(|aggregate| aggregate.block == *block));
+        let acquired = census.counters.get("acquired").copied().unwrap_or_default();
+        if acquired != std::mem::replace(&mut self.acquired, acquired) {
+            // A node that is asking for more has nothing to spare; else it would hand back and ask in turns.
+            self.since.clear();
+        }
+        self.since.retain(|block, _| idle.iter().any(|aggregate| aggregate.block == *block));
         for aggregate in &idle {
-            self.0.entry(aggregate.block).or_insert(now);
+            self.since.entry(aggregate.block).or_insert(now);
         }
         if let Some(drained) = idle.iter().find(|aggregate| aggregate.withdrawn) {
             return Some(drained.block);
@@ -40,7 +49,7 @@ impl Idle {
             let keep = keep.get(&block.family()).map_or(0, |(want, need)| want.measure().saturating_mul(2 * need));
             free.saturating_sub(block.measure()) >= keep
         };
-        let old = self.0.iter().filter(|(_, since)| now.since(**since) >= after);
+        let old = self.since.iter().filter(|(_, since)| now.since(**since) >= after);
         // The smallest first: it makes the least difference.
         old.map(|(block, _)| *block).filter(enough).min_by_key(Prefix::measure)
     }
@@ -83,6 +92,9 @@ mod tests {
         assert_eq!(idle.next(start + hour, &census, None, &keep), None);
         let next = idle.next(start + hour, &census, Some(hour), &keep);
         assert_eq!(next, Some("2001:db8:2::/58".parse().unwrap()));
+        census.counters.insert("acquired".into(), 1);
+        assert_eq!(idle.next(start + hour, &census, Some(hour), &keep), None, "it has just asked for more");
+        assert!(idle.next(start + 2 * hour, &census, Some(hour), &keep).is_some());
         census.free = free(127);
         assert_eq!(idle.next(start + hour, &census, Some(hour), &keep), None);
         census.aggregates.push(aggregate("2001:db8:3::/64", &["excluded"], true));

@@ -1,5 +1,14 @@
 //! Whole nodes on the fabric, under a paused clock.
 
+mod forms;
+mod habits;
+mod hostile;
+mod offers;
+mod params;
+mod provider;
+mod requests;
+mod states;
+mod stranger;
 mod supply;
 
 use asa_framework::class::{Class, Site};
@@ -7,7 +16,7 @@ use asa_framework::roles::store::{Change, MemStore, Store};
 use asa_framework::testing::Harness;
 use asa_prefix::PrefixManager;
 use asa_prefix::class::{Disk, Handles, Place, runtime_clocks};
-use asa_prefix::delegator::{Give, Take};
+use asa_prefix::delegator::{Explain, Explained, Give, Take};
 use asa_prefix::pool::record::{Record, State};
 use asa_prefix::pool::{Answer, Ask, Census, Clocks, Request};
 use asa_prefix::prefix::{Family, Prefix, Want};
@@ -56,6 +65,17 @@ impl Lab {
 
     pub(crate) async fn ask(&self, instance: &str, request: Request) -> Answer {
         self.handles(instance).pool.send(Ask(request)).await.unwrap().unwrap()
+    }
+
+    pub(crate) async fn explain(&self, instance: &str) -> Explained {
+        self.handles(instance).delegator.send(Explain).await.unwrap().unwrap()
+    }
+
+    /// The only block that is not free, with the name of its state.
+    pub(crate) async fn only(&self, instance: &str) -> Option<(Prefix, &'static str)> {
+        let blocks = self.blocks(instance).await;
+        assert!(blocks.len() <= 1, "{blocks:?}");
+        blocks.first().map(|(block, state)| (*block, state.name()))
     }
 
     /// Puts a record into the store behind the back of the pool.

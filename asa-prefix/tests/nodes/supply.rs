@@ -42,3 +42,17 @@ fn a_chain_of_three_fetches_what_its_end_wants() {
         assert_eq!(block.length(), 60);
     });
 }
+
+/// PM-Q-02: who wants more than there is in one piece, and takes nothing less than it asks for, asks for less in the end.
+#[test]
+fn a_node_that_nobody_can_give_enough_asks_for_less() {
+    testing::run(3, async |harness| {
+        let (lab, class) = Lab::new();
+        node(&harness, class, "origin", "origin", "prefixes = ['2001:db8::/62']").await;
+        node(&harness, class, "edge", "delegator", "").await;
+        tokio::time::sleep(Duration::from_secs(600)).await;
+        let granted: u128 = lab.blocks("origin").await.iter().map(|(block, _)| block.measure()).sum();
+        assert_eq!(granted, p("2001:db8::/62").measure(), "{}", harness.story());
+        assert!(lab.take("edge", "client", v6(64)).await.is_ok());
+    });
+}

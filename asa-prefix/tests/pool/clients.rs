@@ -5,6 +5,9 @@ use asa_framework::machine::Machine;
 use asa_prefix::pool::{Answer, Lifetimes, PoolError, Request};
 use asa_prefix::prefix::Prefix;
 
+/// A block is nobody else's until the client, who counts from when it hears of it, has certainly stopped using it.
+const GRACE: u64 = 15;
+
 fn lease(client: &str, valid: Option<u32>) -> Request {
     let lifetimes = valid.map(|valid| Lifetimes { preferred: valid / 2, valid });
     Request::Delegate { client: client.into(), want: want(60), lifetimes }
@@ -45,7 +48,7 @@ fn a_block_given_back_cools_until_its_lifetime_has_passed() {
     assert_ne!(bench.block(lease("c", Some(10))), block);
     bench.spend(30);
     bench.restart();
-    bench.spend(29);
+    bench.spend(29 + GRACE);
     assert_eq!(bench.name(block), "cooling");
     bench.spend(1);
     assert_eq!(bench.name(block), "free");
@@ -70,7 +73,7 @@ fn a_lifetime_begins_anew_with_another_boot() {
     bench.spend(60);
     bench.restart();
     bench.wall = 0;
-    bench.spend(39);
+    bench.spend(39 + GRACE);
     assert_eq!((bench.name(kept), bench.name(cooling)), ("delegated", "cooling"));
     bench.wall = u32::MAX;
     bench.spend(1);
@@ -86,13 +89,13 @@ fn a_renewal_moves_the_end() {
     bench.reboot();
     bench.spend(50);
     assert_eq!(bench.block(lease("c", Some(1000))), block);
-    bench.spend(999);
+    bench.spend(999 + GRACE);
     assert_eq!(bench.name(block), "delegated");
     bench.spend(1);
     assert_eq!((bench.name(block), bench.ended.as_slice()), ("free", [block].as_slice()));
     let block = bench.block(lease("c", Some(100)));
     bench.block(lease("c", Some(1)));
-    bench.spend(99);
+    bench.spend(99 + GRACE);
     assert_eq!(bench.name(block), "delegated", "it may not have heard of the earlier end");
     bench.block(lease("c", None));
     bench.spend(1_000_000);
@@ -101,7 +104,7 @@ fn a_renewal_moves_the_end() {
     let short = bench.block(lease("x", Some(100)));
     bench.ask(Request::GiveBack { client: "x".into(), block: short, unused: true }).unwrap();
     assert_eq!(bench.block(lease("y", Some(500))), short);
-    bench.spend(499);
+    bench.spend(499 + GRACE);
     assert_eq!(bench.name(short), "delegated");
 }
 
@@ -110,9 +113,9 @@ fn a_renewal_moves_the_end() {
 fn a_lease_ends_by_itself() {
     let mut bench = Bench::new(plan());
     let block = bench.block(lease("c", Some(100)));
-    assert_eq!(bench.core.deadline().unwrap().since(bench.now).as_secs(), 100);
+    assert_eq!(bench.core.deadline().unwrap().since(bench.now).as_secs(), 100 + GRACE);
     bench.booted = asa_framework::machine::Time::default();
-    bench.now = bench.now + std::time::Duration::from_secs(100);
+    bench.now = bench.now + std::time::Duration::from_secs(100 + GRACE);
     assert_eq!(bench.ask(Request::Census).map(|_| ()), Ok(()));
     assert_eq!((bench.name(block), bench.ended.as_slice()), ("free", [block].as_slice()));
     let extreme = bench.block(lease("c", Some(u32::MAX)));
@@ -136,4 +139,19 @@ fn the_end_of_a_block_is_told_when_it_is_written() {
         assert_eq!(bench.ask(give(block, false)), Ok(Answer::Done));
         assert_eq!(bench.ended, [block]);
     }
+}
+
+/// PM-D-05: a client that would hear of its lifetime too late is told to ask again, and then has all of it.
+#[test]
+fn a_lifetime_is_told_promptly_or_not_at_all() {
+    let mut bench = Bench::new(plan());
+    let late = bench.send(lease("c", Some(100)));
+    bench.pass(std::time::Duration::from_secs(5));
+    bench.settle();
+    assert!(matches!(bench.replies.remove(&late), Some(Err(PoolError::Store(_)))));
+    let block = bench.block(lease("c", Some(100)));
+    bench.spend(99 + GRACE);
+    assert_eq!(bench.name(block), "delegated");
+    bench.spend(1);
+    assert_eq!(bench.name(block), "free");
 }

@@ -31,6 +31,8 @@ enum Op {
     Time(u16),
     Question(u8, Fate),
     Answer(u8),
+    /// An acceptance arrives after the taker, or the giver, has given up waiting.
+    Late(u8),
     Return(u8, u8),
     Client(u8),
 }
@@ -53,6 +55,7 @@ fn op() -> impl Strategy<Value = Op> {
         2 => (0..400_u16).prop_map(Op::Time),
         5 => (any::<u8>(), fate()).prop_map(|(index, fate)| Op::Question(index, fate)),
         5 => any::<u8>().prop_map(Op::Answer),
+        3 => any::<u8>().prop_map(Op::Late),
         2 => (0..NODES as u8, any::<u8>()).prop_map(|(node, index)| Op::Return(node, index)),
         1 => (0..NODES as u8).prop_map(Op::Client),
     ]
@@ -121,6 +124,8 @@ struct Net {
     nodes: Vec<Bench>,
     talks: Vec<Talk>,
     letters: Vec<Letter>,
+    /// Acceptances on their way, with the side that gives.
+    late: Vec<(usize, Deal)>,
     sessions: u32,
 }
 
@@ -138,7 +143,7 @@ impl Net {
             let initial = if number == 0 { vec![p("2001:db8::/56")] } else { vec![] };
             Bench::new(PoolPlan { initial, seed: number as u64, ..plan() })
         };
-        Self { nodes: (0..NODES).map(node).collect(), talks: vec![], letters: vec![], sessions: 0 }
+        Self { nodes: (0..NODES).map(node).collect(), talks: vec![], letters: vec![], late: vec![], sessions: 0 }
     }
 
     fn deal(talk: &Talk, side: usize) -> Deal {
@@ -162,7 +167,10 @@ impl Net {
         let (at, by) = (talk.giver, talk.taker);
         let offered = !matches!(stage, Stage::Asking(_) | Stage::Requested | Stage::Over);
         if offered {
-            self.nodes[at].send(Request::Doubt(giver));
+            self.nodes[at].send(Request::Doubt(giver.clone()));
+        }
+        if matches!(stage, Stage::Accepted(_, false)) {
+            self.late.push((at, giver));
         }
         match stage {
             Stage::Accepting(..) | Stage::Accepted(..) => {
@@ -338,6 +346,9 @@ impl Net {
                     let stage = std::mem::replace(&mut talk.stage, Stage::Over);
                     let accepts = matches!(stage, Stage::Accepting(..) | Stage::Accepted(..));
                     let (at, by) = (talk.giver, talk.taker);
+                    if matches!(stage, Stage::Accepted(_, false)) {
+                        self.late.push((at, giver.clone()));
+                    }
                     if at != number && !matches!(stage, Stage::Asking(_) | Stage::Requested) {
                         // What has been read counts, though nobody is left to hear so.
                         if !matches!(stage, Stage::Accepted(_, true)) {
@@ -380,6 +391,12 @@ impl Net {
                     self.carry(at, fate[usize::from(index) % fate.len()]);
                 }
             }
+            Op::Late(index) => {
+                if let Some(at) = pick(index, self.late.len()) {
+                    let (node, deal) = self.late.remove(at);
+                    self.nodes[node].send(Request::Confirm(deal));
+                }
+            }
             Op::Return(node, index) => self.hand_back(usize::from(node), index),
             Op::Client(node) => {
                 let delegate = Request::Delegate { client: "c".into(), want: want(64), lifetimes: None };
@@ -414,9 +431,16 @@ impl Net {
             self.nodes.iter_mut().for_each(|node| node.spend(700));
             for node in 0..NODES {
                 for doubt in self.doubts(node) {
+                    let session = doubt.1.session;
                     self.question(node, doubt);
-                    for _ in 0..4 {
+                    for step in 0..4 {
                         self.nodes.iter_mut().for_each(Bench::settle);
+                        // The acceptance may arrive at any moment of it.
+                        let late = self.late.iter().position(|(_, deal)| deal.session == session);
+                        if let Some(at) = late.filter(|_| step == session % 5) {
+                            let (node, deal) = self.late.remove(at);
+                            let _ = self.nodes[node].ask(Request::Confirm(deal));
+                        }
                         if !self.letters.is_empty() {
                             self.carry(0, Fate::Arrives);
                         }

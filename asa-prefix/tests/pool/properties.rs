@@ -129,6 +129,9 @@ impl World {
                     }
                 }
                 (Request::Accept { deal, block }, _) if !self.is_ending(&deal) => {
+                    // A provider that offers it once more has not counted an earlier acceptance.
+                    let void = |old: &Claim| matches!(old, Claim::Taking(old) if old.peer == deal.peer);
+                    self.claims.retain(|(other, _), old| !(other.overlaps(&block) && void(old)));
                     self.claim(block, Claim::Taking(deal));
                 }
                 (Request::Adopt(deal), _) => {
@@ -143,10 +146,7 @@ impl World {
                         Some(Claim::Client(_, Some(old))) => until.map(|until| until.max(*old)),
                         _ => until,
                     };
-                    // The answer may come when it is over.
-                    if until.is_none_or(|until| until > bench.now.0.as_secs()) {
-                        self.claim(block, Claim::Client(client, until));
-                    }
+                    self.claim(block, Claim::Client(client, until));
                 }
                 _ => {}
             }

@@ -21,7 +21,7 @@ fn a_block_is_held_then_offered_then_granted() {
     bench.settle();
     assert_eq!(bench.replies.remove(&id), Some(Ok(Answer::Done)));
     assert!(bench.disk.iter().any(|record| dealt_of(record).is_some_and(|dealt| dealt.deal == deal(1))));
-    assert_eq!((bench.name(block), bench.core.load().busy), ("offered", 0 + 1));
+    assert_eq!((bench.name(block), bench.core.load().busy), ("offered", 1));
     bench.ask(Request::Confirm(deal(1))).unwrap();
     assert_eq!((bench.name(block), bench.core.load().busy, bench.core.load().promises), ("granted", 0, 1));
     assert_eq!(bench.ask(Request::Release(deal(1))), Err(PoolError::NoDeal), "a grant is not taken back by mistake");

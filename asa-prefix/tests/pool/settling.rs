@@ -48,7 +48,8 @@ impl Pair {
             let moved = verdict == Verdict::Moved;
             self.sides[side].ask(Request::Settle { block, session: 1, moved }).unwrap();
             let settled = self.sides[side].records();
-            self.sides[side].ask(Request::Settle { block, session: 1, moved: !moved }).unwrap();
+            self.sides[side].ask(Request::Settle { block, session: 1, moved }).unwrap();
+            let _ = self.sides[side].ask(Request::Settle { block, session: 1, moved: !moved });
             assert_eq!(self.sides[side].records(), settled, "a message too late does no harm");
         }
         Some(verdict)
@@ -232,7 +233,8 @@ fn a_confirmation_after_the_verdict_does_not_count() {
             // It heard of the good end before the verdict arrived.
             pair.sides[TAKER].ask(Request::Adopt(deal(1))).unwrap();
         }
-        pair.sides[TAKER].ask(Request::Settle { block, session: 1, moved: false }).unwrap();
+        let let_go = pair.sides[TAKER].ask(Request::Settle { block, session: 1, moved: false });
+        assert_eq!(let_go.is_err(), adopts, "the provider must not hear that it was let go");
         pair.settle(GIVER);
         assert_eq!(pair.names(), if adopts { ("granted", "free") } else { ("free", "") });
     }
@@ -250,6 +252,22 @@ fn a_confirmation_after_the_question_does_not_count() {
     pair.sides[GIVER].restart();
     assert!(pair.sides[GIVER].ask(Request::Confirm(deal(1))).is_err());
     assert_eq!((pair.settle(GIVER), pair.names()), (Some(Verdict::Kept), ("free", "")));
+}
+
+/// PM-S-02: nobody says that he has let go of what he has, or of what he is about to have.
+#[test]
+fn what_has_changed_hands_is_not_said_to_be_kept() {
+    let mut pair = Pair::accepted();
+    let let_go = Request::Settle { block: pair.block, session: 1, moved: false };
+    assert!(pair.sides[TAKER].ask(let_go.clone()).is_err(), "the acceptance may be on its way");
+    pair.sides[TAKER].ask(Request::Adopt(deal(1))).unwrap();
+    pair.sides[GIVER].ask(Request::Confirm(deal(1))).unwrap();
+    for side in &mut pair.sides {
+        assert!(side.ask(let_go.clone()).is_err());
+        let other = Request::Settle { block: p("2001:db8:9::/64"), session: 1, moved: false };
+        assert!(side.ask(other).is_ok(), "what is not here does no harm");
+    }
+    assert_eq!(pair.names(), ("granted", "free"));
 }
 
 /// A verdict is durable before it is told.
@@ -299,4 +317,21 @@ fn handing_back_survives_crashes() {
     assert_eq!(pair.names(), ("free", ""));
     let examine = Request::Examine { session: 1, block, asker: Part::Provider };
     assert_eq!(pair.sides[TAKER].verdict(examine), Verdict::Kept);
+}
+
+/// PM-S-18: who has given a block away, or may have, does not speak for whoever has given a part of it on.
+#[test]
+fn nobody_says_kept_of_what_it_has_given_to_others() {
+    let examine = |block: Prefix| Request::Examine { session: 9, block, asker: Part::Asker };
+    let mut bench = Bench::new(plan());
+    let around = bench.offered(1, 60);
+    let (part, _) = around.halves().unwrap();
+    assert_eq!(bench.verdict(examine(part)), Verdict::Unknown);
+    bench.ask(Request::Confirm(deal(1))).unwrap();
+    assert_eq!(bench.verdict(examine(part)), Verdict::Unknown);
+    assert_eq!(bench.verdict(examine(around.parent().unwrap())), Verdict::Unknown);
+    assert_eq!(bench.verdict(examine(around.buddy().unwrap())), Verdict::Kept, "it is at hand here");
+    let returning = bench.acquired(2, "2001:db8:8::/60");
+    bench.ask(Request::Return(returning)).unwrap();
+    assert_eq!(bench.verdict(examine(returning)), Verdict::Unknown, "it may be back already, and given to others");
 }

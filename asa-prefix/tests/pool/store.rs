@@ -107,7 +107,7 @@ fn a_doubt_that_cannot_be_written_is_not_forgotten() {
         bench.pass(std::time::Duration::from_secs(8));
         assert!(bench.loading);
         bench.step();
-        assert_eq!(bench.batch.is_some(), true, "the doubt is to be written");
+        assert!(bench.batch.is_some(), "the doubt is to be written");
     }
     bench.settle();
     assert_eq!(bench.name(block), "in-doubt");
@@ -262,4 +262,24 @@ fn a_store_that_forgets_is_found_out() {
     assert!(shop.bench.alarms.iter().any(|alarm| alarm.contains("not as it was left")), "{:?}", shop.bench.alarms);
     let census = shop.ask(Request::Census);
     assert!(matches!(census, Ok(Answer::Census(census)) if census.trouble.is_some()));
+}
+
+/// PM-S-06: a grant that the store has lost again is in doubt at least: only what was refused is known not to be promised.
+#[test]
+fn an_offer_that_should_be_a_grant_is_in_doubt() {
+    let mut shop = Shop::new();
+    let Ok(Answer::Block(block)) = shop.ask(hold(1, 60)) else { panic!() };
+    shop.ask(Request::Offer(deal(1))).unwrap();
+    shop.store.order(Fault::Forget);
+    shop.ask(Request::Confirm(deal(1))).unwrap();
+    shop.store.order(Fault::Refuse);
+    shop.ask(delegate("a")).unwrap_err();
+    shop.store.order(Fault::None);
+    shop.wait();
+    let Ok(Answer::Blocks(blocks, _)) =
+        shop.ask(Request::Blocks { after: None, within: Some(block), states: vec![], limit: 1 })
+    else {
+        panic!()
+    };
+    assert_eq!(blocks[0].1.name(), "in-doubt");
 }

@@ -10,12 +10,7 @@ use tokio::time::Instant;
 pub(crate) fn is_usable(state: &State) -> bool {
     matches!(
         state,
-        State::Free
-            | State::Held(_)
-            | State::Delegated(_)
-            | State::Cooling(_)
-            | State::Dry(_)
-            | State::Excluded
+        State::Free | State::Held(_) | State::Delegated(_) | State::Cooling(_) | State::Dry(_) | State::Excluded
     )
 }
 
@@ -47,9 +42,10 @@ impl Usable {
         if let Some(((other, node), ())) = inside {
             return Some((*node, *other));
         }
-        let shorter = self.lengths.iter().filter(|((family, length), count)| {
-            **count > 0 && *family == block.family() && *length < block.length()
-        });
+        let shorter = self
+            .lengths
+            .iter()
+            .filter(|((family, length), count)| **count > 0 && *family == block.family() && *length < block.length());
         for ((_, length), _) in shorter {
             let outer = Prefix::of(block.address(), *length)?;
             if let Some(((_, node), ())) = self.blocks.range((outer, 0)..=(outer, usize::MAX)).next() {
@@ -83,7 +79,13 @@ fn sound(node: usize, set: &BTreeSet<Record>) -> Result<(), String> {
     aggregates.sort_unstable();
     for pair in blocks.windows(2) {
         if pair[0].0.overlaps(&pair[1].0) {
-            return Err(format!("n{node} has {} ({}) and {} ({})", pair[0].0, pair[0].1.name(), pair[1].0, pair[1].1.name()));
+            return Err(format!(
+                "n{node} has {} ({}) and {} ({})",
+                pair[0].0,
+                pair[0].1.name(),
+                pair[1].0,
+                pair[1].1.name()
+            ));
         }
     }
     if let Some(pair) = aggregates.windows(2).find(|pair| pair[0].overlaps(&pair[1])) {
@@ -176,6 +178,27 @@ pub(crate) fn clients(inner: &Inner) -> Result<(), String> {
     }
 }
 
+/// What one peer has, or may have, of one provider's (PM-O-12).
+fn quotas(inner: &Inner, quota: u128) -> Result<(), String> {
+    for (node, disk) in inner.disks.iter().enumerate() {
+        let mut peers: BTreeMap<&str, u128> = BTreeMap::new();
+        for record in &disk.set {
+            let Record::Block { block, state } = record else { continue };
+            let (State::Granted(dealt) | State::Offered(dealt) | State::Doubt { dealt, way: Way::Out, .. }) = state
+            else {
+                continue;
+            };
+            if block.family() == Family::V6 {
+                *peers.entry(&dealt.deal.peer).or_default() += block.measure();
+            }
+        }
+        if let Some((peer, sum)) = peers.into_iter().find(|(_, sum)| *sum > quota) {
+            return Err(format!("n{node} has given {peer} {sum} addresses; {quota} are allowed"));
+        }
+    }
+    Ok(())
+}
+
 /// What holds at every instant, whatever has just happened.
 pub(crate) fn always(lab: &Lab) -> Result<(), String> {
     let inner = lab.lock();
@@ -186,6 +209,9 @@ pub(crate) fn always(lab: &Lab) -> Result<(), String> {
         sound(node, &disk.set)?;
     }
     matched(&inner)?;
+    if let Some(quota) = lab.quota {
+        quotas(&inner, quota)?;
+    }
     clients(&inner)
 }
 
@@ -226,7 +252,9 @@ pub(crate) fn at_rest(lab: &Lab, origins: &[Prefix]) -> Result<(), String> {
     });
     let (found, whole) = (sum(all), sum(origins.iter().copied()));
     if found != whole {
-        return Err(format!("conservation: all nodes together have {found:?} addresses, the origins began with {whole:?}"));
+        return Err(format!(
+            "conservation: all nodes together have {found:?} addresses, the origins began with {whole:?}"
+        ));
     }
     // Nobody gives to itself, and the addresses of peers are those of the nodes.
     for (node, disk) in inner.disks.iter().enumerate() {

@@ -1,12 +1,12 @@
 //! What happens to the nodes: clients come and go, links fail, disks fail, nodes fail.
 
 use super::check;
-use super::label::REQUIRED;
 use super::lab::{Blow, Holding, Moment, Order, Sabotage};
+use super::label::REQUIRED;
 use super::store::DiskFault;
 use super::world::{INSTANCE, World};
 use asa_prefix::delegator::{Explain, Give, Take};
-use asa_prefix::pool::record::{Record, State};
+use asa_prefix::pool::record::{Record, Source, State};
 use asa_prefix::pool::{Ask, Request};
 use asa_prefix::prefix::{Family, Prefix, Want};
 use asa_prefix::wire::{Form, Shape, write_request};
@@ -129,6 +129,25 @@ impl World {
         });
     }
 
+    /// A node hands something back that is idle, long before it would.
+    fn hand_back(&self) {
+        let node = self.any_node();
+        let idle: Vec<Prefix> = {
+            let inner = self.lab.lock();
+            let set = &inner.disks[node].set;
+            let taken = set.iter().filter_map(|record| match record {
+                Record::Aggregate { block, source: Source::Peer(_), .. } => Some(*block),
+                _ => None,
+            });
+            taken.filter(|block| set.contains(&Record::Block { block: *block, state: State::Free })).collect()
+        };
+        let Some((_, handles)) = self.handles(node) else { return };
+        if let Some(block) = self.draw(|random| idle.choose(random).copied()) {
+            self.lab.lock().report.count("hand-backs");
+            handles.pool.do_send(Ask(Request::Return(block)));
+        }
+    }
+
     fn weather(self: &Rc<Self>) {
         let conditions = self.draw(|random| Conditions {
             latency: Duration::from_micros(random.random_range(100..40_000)),
@@ -228,7 +247,8 @@ impl World {
             let die = self.draw(|random| random.random_range(0..1000));
             match die {
                 0..620 => self.take(),
-                620..850 => self.give(),
+                620..830 => self.give(),
+                830..850 => self.hand_back(),
                 850..870 => self.weather(),
                 870..885 => self.partition(),
                 885..905 => self.disk(),
@@ -259,7 +279,13 @@ impl World {
         let inner = self.lab.lock();
         let alive = |wish: &&super::lab::Wish| inner.disks[wish.node].up && inner.disks[wish.node].life == wish.life;
         match inner.pending.values().filter(alive).find(|wish| wish.since.elapsed() > PATIENCE) {
-            Some(wish) => Err(format!("{} of n{} waits for {} since {:?}", wish.client, wish.node, wish.want, wish.since.elapsed())),
+            Some(wish) => Err(format!(
+                "{} of n{} waits for {} since {:?}",
+                wish.client,
+                wish.node,
+                wish.want,
+                wish.since.elapsed()
+            )),
             None => Ok(()),
         }
     }
@@ -295,10 +321,28 @@ impl World {
                 return Err(format!("after {REST:?} of quiet: {}", open.join("; ")));
             }
         }
-        check::at_rest(&self.lab, &self.scenario.stock)
+        check::at_rest(&self.lab, &self.scenario.stock)?;
+        // What is at rest stays so, whoever is struck (PM-S-21).
+        for node in 0..self.scenario.members.len() {
+            if let Some(life) = self.lab.life(node) {
+                self.lab.fall(node, life, self.blow(), "at rest");
+            }
+        }
+        let begun = Instant::now();
+        loop {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            self.check()?;
+            let open = check::unsettled(&self.lab);
+            if open.is_empty() {
+                return check::at_rest(&self.lab, &self.scenario.stock);
+            }
+            if begun.elapsed() > REST {
+                return Err(format!("after {REST:?} of quiet and one restart: {}", open.join("; ")));
+            }
+        }
     }
 
-    /// Nodes that are short although an origin has what they want.
+    /// Nodes that are short although an origin that they can ask has what they want.
     async fn hungry(&self) -> Vec<String> {
         let mut hungry = Vec::new();
         if self.scenario.quota {
@@ -320,14 +364,16 @@ impl World {
                 }
             };
             for (family, next) in explained.next {
-                let length = next.split_once(" /").and_then(|(_, rest)| rest.split(|c: char| !c.is_ascii_digit()).next());
+                let length =
+                    next.split_once(" /").and_then(|(_, rest)| rest.split(|c: char| !c.is_ascii_digit()).next());
                 let Some(length) = length.and_then(|digits| digits.parse::<u8>().ok()) else { continue };
-                if self.lab.origin_has(&self.scenario, family, length) {
+                // The form F1 cannot ask for IPv4.
+                if family == Family::V4 && self.scenario.members[node].parameters.contains("'F1'") {
+                    continue;
+                }
+                if self.lab.origin_has(&self.scenario, node, family, length) {
                     hungry.push(format!("n{node} is short, and an origin has it: {next}"));
                 }
-            }
-            if explained.waiting > 0 {
-                hungry.push(format!("{} wait at n{node}", explained.waiting));
             }
         }
         hungry

@@ -3,7 +3,7 @@
 use super::check::{self, Usable};
 use super::label;
 use super::report::Report;
-use super::scenario::Scenario;
+use super::scenario::{QUOTA, Scenario};
 use super::store::DiskFault;
 use asa_framework::roles::store::{Change, apply};
 use asa_prefix::pool::record::{Record, State, Way};
@@ -114,16 +114,20 @@ pub(crate) struct Inner {
 pub(crate) struct Lab {
     pub(crate) begun: Instant,
     pub(crate) sabotage: Sabotage,
+    /// IPv6 addresses that one peer may have of one provider.
+    pub(crate) quota: Option<u128>,
     inner: Mutex<Inner>,
     pub(crate) places: Vec<FabricNode>,
     loud: bool,
 }
 
 impl Lab {
-    pub(crate) fn new(seed: u64, places: Vec<FabricNode>, sabotage: Sabotage) -> Arc<Self> {
+    pub(crate) fn new(scenario: &Scenario, places: Vec<FabricNode>) -> Arc<Self> {
+        let Scenario { seed, sabotage, .. } = *scenario;
+        let quota = scenario.quota.then_some(1 << (128 - QUOTA));
         let inner = Inner {
             disks: places.iter().map(|_| Disk::default()).collect(),
-            random: ChaCha12Rng::seed_from_u64(seed ^ 0x00d1_5c),
+            random: ChaCha12Rng::seed_from_u64(seed ^ 0xd15c),
             orders: Vec::new(),
             usable: Usable::default(),
             clients: BTreeMap::new(),
@@ -134,7 +138,7 @@ impl Lab {
             pending: BTreeMap::new(),
         };
         let loud = std::env::var_os("ASA_SIM_LOUD").is_some();
-        Arc::new(Self { begun: Instant::now(), sabotage, inner: Mutex::new(inner), places, loud })
+        Arc::new(Self { begun: Instant::now(), sabotage, quota, inner: Mutex::new(inner), places, loud })
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -168,10 +172,6 @@ impl Lab {
         let mut inner = self.lock();
         self.note(&mut inner, &format!("VIOLATION {what}"));
         inner.violation.get_or_insert(what);
-    }
-
-    pub(crate) fn coin(&self, chance: f64) -> bool {
-        self.lock().random.random_bool(chance)
     }
 
     /// Begins a life of a node, on a new boot of its machine or not; returns its number.
@@ -252,7 +252,7 @@ impl Lab {
     }
 
     /// Decides what becomes of a batch.
-    pub(crate) fn fate(&self, _node: usize, changes: &[Change<Record>]) -> Fate {
+    pub(crate) fn fate(&self, changes: &[Change<Record>]) -> Fate {
         let mut inner = self.lock();
         if inner.orders.is_empty() {
             return Fate::None;
@@ -396,10 +396,13 @@ impl Lab {
         }
     }
 
-    /// Whether an origin has a free block that holds one of this length.
-    pub(crate) fn origin_has(&self, scenario: &Scenario, family: Family, length: u8) -> bool {
+    /// Whether an origin has a free block that holds one of this length, and is a neighbour of that node: discovery goes no
+    /// further than to the first who knows the objective, so that an origin behind others is not asked by the node itself.
+    pub(crate) fn origin_has(&self, scenario: &Scenario, node: usize, family: Family, length: u8) -> bool {
         let inner = self.lock();
-        scenario.members.iter().zip(&inner.disks).filter(|(member, _)| member.origin).any(|(_, disk)| {
+        let linked = |other: usize| scenario.links.contains(&(node, other)) || scenario.links.contains(&(other, node));
+        let origins = scenario.members.iter().enumerate().filter(|(other, member)| member.origin && linked(*other));
+        origins.map(|(other, _)| &inner.disks[other]).any(|disk| {
             disk.set.iter().any(|record| match record {
                 Record::Block { block, state: State::Free } => block.family() == family && block.length() <= length,
                 _ => false,

@@ -1,7 +1,7 @@
 //! What a run has done, in numbers.
 
-use super::label::REQUIRED;
 use super::lab::Moment;
+use super::label::REQUIRED;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -77,7 +77,8 @@ impl Report {
         let mut text = String::new();
         let (runs, hours) = (self.runs, self.simulated.as_secs_f64() / 3600.0);
         let crashes: u64 = self.crashes.values().sum();
-        let _ = writeln!(text, "{runs} runs, {hours:.1} h simulated, {} commits, {crashes} crashes at steps", self.commits);
+        let _ =
+            writeln!(text, "{runs} runs, {hours:.1} h simulated, {} commits, {crashes} crashes at steps", self.commits);
         for (name, count) in &self.counters {
             let _ = writeln!(text, "  {name:<28} {count:>10}");
         }

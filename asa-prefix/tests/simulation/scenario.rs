@@ -7,6 +7,9 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha12Rng;
 use std::time::Duration;
 
+/// What one peer may have where there is a limit, as the length of one prefix.
+pub(crate) const QUOTA: u8 = 58;
+
 /// Which network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Topology {
@@ -27,7 +30,6 @@ impl Topology {
 
 /// One node.
 pub(crate) struct Member {
-    pub(crate) role: &'static str,
     pub(crate) origin: bool,
     pub(crate) parameters: String,
 }
@@ -46,7 +48,6 @@ pub(crate) struct Scenario {
     pub(crate) ipv4: bool,
     pub(crate) dry: bool,
     pub(crate) quota: bool,
-    pub(crate) tiny: bool,
     /// How long things go wrong.
     pub(crate) storm: Duration,
     /// Mean pause between two of them.
@@ -55,8 +56,7 @@ pub(crate) struct Scenario {
 
 /// RSG1, RSG2, ASG1, ASG2, CSG1 to CSG4: ring 1 is ASG1-RSG1-RSG2-ASG2, ring 2 CSG1-ASG1-ASG2-CSG2, ring 3
 /// CSG3-ASG1-ASG2-CSG4.
-const RINGS: [(usize, usize); 10] =
-    [(0, 1), (0, 2), (1, 3), (2, 3), (2, 4), (4, 5), (5, 3), (2, 6), (6, 7), (7, 3)];
+const RINGS: [(usize, usize); 10] = [(0, 1), (0, 2), (1, 3), (2, 3), (2, 4), (4, 5), (5, 3), (2, 6), (6, 7), (7, 3)];
 
 fn graph(random: &mut ChaCha12Rng, nodes: usize) -> Vec<(usize, usize)> {
     let mut links: Vec<(usize, usize)> = (1..nodes).map(|node| (random.random_range(0..node), node)).collect();
@@ -104,7 +104,11 @@ impl Scenario {
                 "ASG" => random.random_range(0..8),
                 _ => random.random_range(1..8),
             };
-            let roles = if tiny { "'RSG /61 /30', 'ASG /62 /31', 'CSG /63 /31'" } else { "'RSG /54 /25', 'ASG /57 /27', 'CSG /60 /29'" };
+            let roles = if tiny {
+                "'RSG /61 /30', 'ASG /62 /31', 'CSG /63 /31'"
+            } else {
+                "'RSG /54 /25', 'ASG /57 /27', 'CSG /60 /29'"
+            };
             let mut parameters = format!(
                 "store = 'memory'\ndocumentation_prefixes = true\nseed = {}\ndevice_role = '{role}'\n\
                  device_roles = [{roles}]\nprefixes = [{}]\nipv6_need = {need}\nipv6_length = 64\n",
@@ -112,7 +116,8 @@ impl Scenario {
                 quoted(&own)
             );
             if ipv4 {
-                parameters += &format!("ipv4 = true\nipv4_length = 32\nipv4_need = {}\nlongest_offer_ipv4 = 32\n", need / 2);
+                parameters +=
+                    &format!("ipv4 = true\nipv4_length = 32\nipv4_need = {}\nlongest_offer_ipv4 = 32\n", need / 2);
             }
             if let Some(valid) = valid {
                 parameters += &format!("valid_s = {valid}\npreferred_s = {}\n", valid / 2);
@@ -124,16 +129,17 @@ impl Scenario {
                 parameters += "dry_run_s = 10\n";
             }
             if quota {
-                parameters += "peer_limit_ipv6 = 58\n";
+                parameters += &format!("peer_limit_ipv6 = {QUOTA}\n");
             }
             if random.random_bool(0.2) {
                 parameters += "flexible_bits = 4\n";
             }
-            if random.random_bool(0.2) {
+            // That form carries IPv6 only.
+            if random.random_bool(0.2) && !ipv4 {
                 parameters += "ask_form = 'F1'\n";
             }
             stock.extend(own);
-            members.push(Member { role, origin, parameters });
+            members.push(Member { origin, parameters });
         }
         let conditions = Conditions {
             latency: Duration::from_micros(random.random_range(200..12_000)),
@@ -142,15 +148,17 @@ impl Scenario {
             duplicate: if random.random_bool(0.3) { random.random_range(0.0..0.1) } else { 0.0 },
             reorder: if random.random_bool(0.3) { random.random_range(0.0..0.2) } else { 0.0 },
         };
-        let storm = Duration::from_secs(random.random_range(60..150));
+        let longest = if topology == Topology::Rings { 150 } else { 80 };
+        let storm = Duration::from_secs(random.random_range(60..longest));
         let pause = Duration::from_millis(random.random_range(60..300));
-        Self { seed, topology, sabotage, members, links, stock, conditions, valid, ipv4, dry, quota, tiny, storm, pause }
+        Self { seed, topology, sabotage, members, links, stock, conditions, valid, ipv4, dry, quota, storm, pause }
     }
 
     /// How to run it again.
     pub(crate) fn replay(&self) -> String {
         let Self { seed, topology, sabotage, .. } = self;
-        let sabotage = if *sabotage == Sabotage::None { String::new() } else { format!(" ASA_SIM_SABOTAGE={sabotage:?}") };
+        let sabotage =
+            if *sabotage == Sabotage::None { String::new() } else { format!(" ASA_SIM_SABOTAGE={sabotage:?}") };
         format!(
             "ASA_SIM_SEED={seed} ASA_SIM_TOPOLOGY={}{sabotage} cargo test -p asa-prefix --test simulation replay -- --nocapture",
             topology.name()

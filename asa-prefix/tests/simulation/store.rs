@@ -77,16 +77,20 @@ pub(crate) async fn work(lab: Arc<Lab>, node: usize, life: u64, mut jobs: mpsc::
                 if !lab.lives(node, life) {
                     return;
                 }
-                let _ = reply.send(if fault == DiskFault::Dead { Err(StoreError::Ordered) } else { Ok(lab.load(node)) });
+                let _ =
+                    reply.send(if fault == DiskFault::Dead { Err(StoreError::Ordered) } else { Ok(lab.load(node)) });
             }
             Job::Commit(changes, reply) => {
                 let (fault, time) = lab.disk_weather(node);
-                let fate = lab.fate(node, &changes);
+                let fate = lab.fate(&changes);
                 if let Fate::Before(order) = &fate {
                     return lab.strike(node, life, order);
                 }
                 // Whether it survives a loss of power from now on is decided by chance.
-                lab.begin(node, matches!(fault, DiskFault::None | DiskFault::Slow | DiskFault::Doubt).then(|| changes.clone()));
+                lab.begin(
+                    node,
+                    matches!(fault, DiskFault::None | DiskFault::Slow | DiskFault::Doubt).then(|| changes.clone()),
+                );
                 pause(time).await;
                 if !lab.lives(node, life) {
                     return;

@@ -1,5 +1,6 @@
 //! The nodes: whole deployments, each life of which begins from its disk and ends in the middle of anything.
 
+use super::check;
 use super::lab::{Blow, Lab, Sabotage};
 use super::scenario::{Scenario, Topology};
 use super::store::{Job, SimStore, work};
@@ -99,7 +100,7 @@ impl World {
         });
         let places: Vec<_> = places.collect();
         let running = places.iter().map(|_| RefCell::default()).collect();
-        let lab = Lab::new(scenario.seed, places, scenario.sabotage);
+        let lab = Lab::new(&scenario, places);
         let random = RefCell::new(ChaCha12Rng::seed_from_u64(scenario.seed ^ 0x11fe));
         let (ending, tenants) = (Cell::new(false), RefCell::default());
         Rc::new(Self { lab, scenario, fabric, links, running, random, ending, tenants })
@@ -160,6 +161,9 @@ impl World {
             let changed = self.lab.lock().disks[node].changed.clone();
             while self.lab.lives(node, life) && !self.ending.get() {
                 changed.notified().await;
+            }
+            if let Err(what) = check::always(&self.lab) {
+                self.lab.violated(what);
             }
             let running = self.running[node].borrow_mut().take();
             if let Some(running) = running {

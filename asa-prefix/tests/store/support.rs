@@ -20,7 +20,7 @@ pub(super) fn site(number: u32) -> Prefix {
 
 pub(super) fn dealt(session: u32) -> Box<Dealt> {
     let deal = Deal { session, peer: format!("fe80::{session:x}") };
-    Box::new(Dealt { deal, since: 1_700_000_000 + session })
+    Box::new(Dealt { deal, since: 1_700_000_000_u32.wrapping_add(session) })
 }
 
 pub(super) fn lease(client: &str) -> Box<Lease> {

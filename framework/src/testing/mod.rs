@@ -95,7 +95,7 @@ pub use storm::{Storm, StormReport, Target};
 
 use crate::control::{Command, Failure, InstanceStatus, StatusReport};
 use crate::event::Event;
-use grasp::net::memory::{Conditions, Fabric, FabricLink};
+use grasp::net::memory::{Conditions, Fabric, FabricLink, FabricNode};
 use grasp::{Asa, Grasp, Interfaces};
 use node::Node;
 use std::cell::RefCell;
@@ -222,6 +222,12 @@ impl Harness {
         tokio::time::sleep(Duration::from_millis(20)).await;
         self.0.peers.borrow_mut().push(grasp.clone());
         grasp.register_asa(name).await.unwrap_or_else(|error| panic!("the peer {name} cannot register: {error}"))
+    }
+
+    /// A machine on the link without a node, for what no GRASP node says: its connections carry any bytes.
+    #[must_use]
+    pub fn machine(&self) -> FabricNode {
+        self.0.fabric.node(&[self.0.link])
     }
 
     /// Has a node carry out what an operator wants.

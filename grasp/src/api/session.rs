@@ -120,8 +120,9 @@ impl Session {
 
     /// Accepts the peer's last proposal, and listens what becomes of that (an extension): the connection stays open until the
     /// peer has closed it, `limit` has passed without that (zero is the default time limit), or it is reset. A reset is
-    /// waited for during `settle` after the peer's close (zero is 100 ms; more than the round-trip time is needed), since
-    /// that is how a connection answers that was closed before the acceptance arrived.
+    /// waited for during `settle` after the peer's close (zero is 100 ms; more than the round-trip time is needed) and twice
+    /// the time that passed between the acceptance and that close, since that is how a connection answers that was closed
+    /// before the acceptance arrived.
     ///
     /// # Errors
     ///

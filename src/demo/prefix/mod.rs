@@ -105,7 +105,7 @@ async fn watch(args: &DemoArgs, out: Lines) -> anyhow::Result<u8> {
                 // Over what was there before.
                 write!(writer, "\x1b[H\x1b[2J{}\n\n(Ctrl-C ends it; seed {seed})\n", lines.join("\n"))?;
                 writer.flush()?;
-            } else if show.looks % WRITTEN == 0 {
+            } else if show.looks.is_multiple_of(WRITTEN) {
                 write!(writer, "{}\n\n", lines.join("\n"))?;
                 writer.flush()?;
             }

@@ -4,7 +4,7 @@ use super::Params;
 use super::read::{Read, quoted};
 use grasp::Value;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// The table that counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,7 +31,11 @@ impl Source {
     fn new(text: Option<&str>) -> Self {
         match text {
             None => Self::Unknown,
-            Some(text) => text.parse().map_or_else(|_| Self::Name(text.to_owned()), Self::Address),
+            // With a port if it comes from a locator.
+            Some(text) => text
+                .parse()
+                .or_else(|_| text.parse().map(|at: SocketAddr| at.ip()))
+                .map_or_else(|_| Self::Name(text.to_owned()), Self::Address),
         }
     }
 

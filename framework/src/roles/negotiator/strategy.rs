@@ -131,6 +131,12 @@ pub trait Dialogue: 'static {
         "Loop count exhausted".into()
     }
 
+    /// Whether an agreement, if it ends with one now, is worth anything to this side; asked before [`Dialogue::ended`]. If not,
+    /// the peer counts as one that has failed, and is left alone for a while.
+    fn gains(&self) -> bool {
+        true
+    }
+
     /// It is over; returns what to say about it.
     fn ended(&mut self, ended: Ended<'_>) -> Vec<String>;
 }

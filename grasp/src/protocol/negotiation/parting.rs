@@ -16,8 +16,8 @@ pub(super) const ACCEPTED_HOLD: Duration = Duration::from_secs(5);
 pub(super) struct Parting {
     limit: Duration,
     settle: Duration,
-    /// The acceptance has left.
-    left: bool,
+    /// When the acceptance has left.
+    left: Option<Time>,
     /// When it is asked whether the connection has been reset after its end.
     probe: Option<Time>,
     probing: bool,
@@ -41,14 +41,15 @@ impl Negotiation {
         self.pending = Some(id);
         self.turn = Turn::Parting;
         self.own_wait = None;
-        self.parting = Some(Parting { limit, settle, left: false, probe: None, probing: false });
+        self.parting = Some(Parting { limit, settle, left: None, probe: None, probing: false });
         self.send(now, &message);
     }
 
     /// A message has left; if it was the acceptance, the peer's time begins.
     pub(super) fn acceptance_left(&mut self, now: Time) {
-        if let Some(parting) = self.parting.as_mut().filter(|parting| !parting.left && self.delayed.is_empty()) {
-            parting.left = true;
+        if let Some(parting) = self.parting.as_mut().filter(|parting| parting.left.is_none() && self.delayed.is_empty())
+        {
+            parting.left = Some(now);
             self.deadline = Some(now + parting.limit);
         }
     }
@@ -81,21 +82,22 @@ impl Negotiation {
 
     pub(super) fn disconnected_parting(&mut self, now: Time, ending: StreamEnd) {
         let Some(parting) = &mut self.parting else { return };
-        match ending {
+        let Some(left) = parting.left else {
             // It must not leave any more (PM-S-09).
-            _ if !parting.left => {
-                self.delayed.clear();
-                let error = Error::new(ErrorCode::NoSocket, "the peer has closed the connection before the acceptance");
-                self.end(Err(error.with_ending(ending)));
-            }
+            self.delayed.clear();
+            let error = Error::new(ErrorCode::NoSocket, "the peer has closed the connection before the acceptance");
+            return self.end(Err(error.with_ending(ending)));
+        };
+        match ending {
             StreamEnd::Reset => self.parted(Farewell::Reset),
             StreamEnd::Unclear => {
                 let error = Error::new(ErrorCode::CborFail, "the connection ended inside a message");
                 self.end(Err(error.with_ending(ending)));
             }
-            // What arrives at a connection that was closed already is answered with a reset, a little later.
+            // What arrives at a connection that was closed already is answered with a reset, a little later. If the acceptance
+            // has been lost, TCP repeats it with pauses that double (RFC 6298), and so within twice the time since it left.
             StreamEnd::Orderly => {
-                parting.probe = Some(now + parting.settle);
+                parting.probe = Some(now + parting.settle + now.since(left) * 2);
                 self.deadline = None;
             }
         }

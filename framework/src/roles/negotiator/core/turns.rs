@@ -218,10 +218,11 @@ impl NegotiatorCore {
         manner: Manner,
     ) -> bool {
         let Some(mut open) = self.open.remove(&key) else { return false };
+        let gained = open.dialogue.gains();
         if let Some(peer) = open.asked.as_ref() {
             let draws = (self.random.random(), self.random.random());
             let peers = self.peers_of(&open.table.name);
-            if ending == Ending::Accepted {
+            if ending == Ending::Accepted && gained {
                 peers.succeeded(peer);
             } else {
                 // A search that came to nothing has already told of each peer.

@@ -192,12 +192,11 @@ fn an_operator_leads_a_pool_from_its_first_start_to_a_restored_export() {
 
         // A restored export gives nothing away until the operator says so.
         std::fs::rename(place.path("state"), place.path("lost")).unwrap();
-        contains(&place.offline("restore online.jsonl --manifest a.toml"), &["restored", "withdrawn"]);
+        contains(&place.offline("restore online.jsonl --manifest a.toml"), &["restored", "excluded"]);
         assert_eq!(place.pool("restore online.jsonl --manifest a.toml").0, 1);
         let node = place.run();
         let (code, _, err) = place.pool("delegate cpe-3 64 --socket c.sock --timeout 60");
         assert!(code == 1 && err.contains("no prefix of that length is left"), "{err}");
-        place.ask("reinstate 2001:db8::/32");
         contains(&place.ask("include 2001:db8:8000::/34"), &["free again:"]);
         contains(&place.ask("delegate cpe-3 64"), &["is delegated to cpe-3"]);
         contains(&place.ask("fsck"), &["sound: "]);

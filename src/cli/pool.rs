@@ -85,6 +85,11 @@ pub(crate) enum Pool {
     /// Exit code 0 if that is done, 1 if the node refused or failed, 2 for a wrong command line or if nobody is on the socket.
     #[command(after_help = "Example:\n  asa pool withdraw 2001:db8::/32")]
     Withdraw(BlockArgs),
+    /// Takes a granted block back without asking its taker: only if the taker is gone for good.
+    ///
+    /// Exit code 0 if that is done, 1 if the node refused or failed, 2 for a wrong command line or if nobody is on the socket.
+    #[command(after_help = "Example:\n  asa pool reclaim 2001:db8:0:1::/64")]
+    Reclaim(BlockArgs),
     /// Takes back that an aggregate is withdrawn; what is out of use in it stays so until it is included.
     ///
     /// Exit code 0 if that is done, 1 if the node refused or failed, 2 for a wrong command line or if nobody is on the socket.

@@ -31,6 +31,7 @@ pub(crate) fn run(command: Pool) -> anyhow::Result<u8> {
         Pool::Exclude(args) => online::exclude(args)?,
         Pool::Include(args) => online::include(args)?,
         Pool::Withdraw(args) => online::withdraw(args)?,
+        Pool::Reclaim(args) => online::reclaim(args)?,
         Pool::Reinstate(args) => online::reinstate(args)?,
         Pool::Delegate(args) => online::delegate(args)?,
         Pool::Release(args) => online::release(args)?,

@@ -146,14 +146,12 @@ pub(super) fn restore(args: &RestoreArgs) -> anyhow::Result<Shown> {
         }
         let text = format!(
             "restored {} records into {}\n\
-             Anything may have changed since the export, so {} blocks are in doubt and {} are excluded, and {} aggregates are \
-             withdrawn.\nStart the node and let the doubts settle (asa pool doubts). Then, for each aggregate: asa pool reinstate \
-             AGGREGATE takes the withdrawal back, and asa pool include BLOCK brings into use what certainly nobody has.\n",
+             Anything may have changed since the export: {} blocks are excluded, and {} records are left out.\n\
+             Start the node, make sure who has what, and bring into use what certainly nobody has: asa pool include BLOCK\n",
             count(restored.records),
             look().shown(&directory.display().to_string()),
-            count(restored.in_doubt),
             count(restored.excluded),
-            count(restored.withdrawn),
+            count(restored.left_out),
         );
         (text, 0)
     }))

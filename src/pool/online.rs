@@ -137,6 +137,13 @@ pub(super) fn withdraw(args: BlockArgs) -> anyhow::Result<Shown> {
     query(&args.online, CHANGE, &PoolCommand::Withdraw { block: args.block }, show, |_| 0)
 }
 
+/// Takes a granted block back without its taker.
+pub(super) fn reclaim(args: BlockArgs) -> anyhow::Result<Shown> {
+    let block = args.block;
+    let show = move |_: Look, _: Value| format!("{block} is this pool's again; make sure that nobody uses it\n");
+    query(&args.online, CHANGE, &PoolCommand::Reclaim { block }, show, |_| 0)
+}
+
 /// Takes back that an aggregate is withdrawn.
 pub(super) fn reinstate(args: BlockArgs) -> anyhow::Result<Shown> {
     let block = args.block;

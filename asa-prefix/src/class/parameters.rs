@@ -168,6 +168,23 @@ pub(super) fn check(parameters: &Value) -> Vec<Problem> {
         let allowed = "another form, as long as prefix_manager_t is false: F5 is asked under PrefixManagerT";
         problems.push(Problem::parameter("ask_form", &parameters["ask_form"], allowed));
     }
+    let off = |key: &str| parameters[key] == Value::Bool(false);
+    if off("ipv4") && off("ipv6") {
+        let allowed = "true for one family at least".to_owned();
+        problems.push(Problem::parameter("ipv6", &parameters["ipv6"], allowed));
+    }
+    for prefix in texts(&parameters["prefixes"]).into_iter().flatten().filter_map(|text| text.parse::<Prefix>().ok()) {
+        let limits = Limits { documentation: true, shortest: Shortest { v4: 0, v6: 0 }, ..Limits::default() };
+        let why = match prefix.family() {
+            Family::V4 if off("ipv4") => Some("IPv4 is off (ipv4 = false)".to_owned()),
+            Family::V6 if off("ipv6") => Some("IPv6 is off (ipv6 = false)".to_owned()),
+            Family::V4 | Family::V6 => limits.check(&prefix).err().map(|error| error.to_string()),
+        };
+        if let Some(why) = why {
+            let allowed = format!("prefixes that can be given away: {why}");
+            problems.push(Problem::parameter("prefixes", &parameters["prefixes"], allowed));
+        }
+    }
     for key in ["hook_before_use", "hook_after_release"] {
         let path = &parameters[key];
         if path.as_str().is_some_and(|path| !path.is_empty() && !path.starts_with('/')) {
@@ -279,6 +296,7 @@ impl Parameters {
         CorrespondentPlan {
             settle: objective("settle"),
             giving_back: objective("return"),
+            offering: Dialect::ALL.iter().map(|dialect| Objective::negotiation(dialect.objective())).collect(),
             discovery: Duration::from_secs(1),
             answer: Duration::from_secs(10),
             backoff: BackoffPlan { first: Duration::from_secs(1), cap: Duration::from_secs(60) },

@@ -213,6 +213,7 @@ impl Clerk {
             PoolCommand::Exclude { block } => self.list(Request::Exclude(block)).await,
             PoolCommand::Include { block } => self.list(Request::Include(block)).await,
             PoolCommand::Withdraw { block } => self.list(Request::Withdraw(block)).await,
+            PoolCommand::Reclaim { block } => self.pool(Request::Reclaim(block)).await.map(|_| Value::Null),
             PoolCommand::Reinstate { block } => self.pool(Request::Reinstate(block)).await.map(|_| Value::Null),
             PoolCommand::Import { plan } => self.pool(Request::Import(plan)).await.map(|_| Value::Null),
             PoolCommand::Export { export, from } => self.export(export, from).await,

@@ -76,6 +76,11 @@ pub enum PoolCommand {
         /// Which.
         block: Prefix,
     },
+    /// Takes a granted block back without its taker, who is gone for good: `null`.
+    Reclaim {
+        /// Which.
+        block: Prefix,
+    },
     /// Takes back that an aggregate is withdrawn: `null`.
     Reinstate {
         /// Which.

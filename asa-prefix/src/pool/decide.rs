@@ -38,6 +38,11 @@ impl PoolCore {
             Request::TakeBack { session, block } => self.take_back(session, block),
             Request::Examine { session, block, asker } => Ok(Answer::Verdict(self.examine(session, block, asker))),
             Request::Inquire(block) => self.inquire(block),
+            Request::Reclaim(block) => self.reclaim(block),
+            Request::From { peer, request } => {
+                self.party(&peer, &request)?;
+                self.decide(now, *request)
+            }
             Request::Settle { block, session, moved } => self.settle(&block, Some(session), moved),
             Request::Resolve { block, moved } => self.settle(&block, None, moved),
             Request::Import(planned) => self.import(&planned),

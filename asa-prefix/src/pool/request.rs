@@ -91,6 +91,14 @@ pub enum Request {
         /// What: the block that was granted, or a part of it.
         block: Prefix,
     },
+    /// A peer at this address wants it, by one of the private objectives: refused if the negotiation was with somebody else
+    /// (PM-T-04, PM-X-03).
+    From {
+        /// Its address.
+        peer: String,
+        /// What it wants.
+        request: Box<Self>,
+    },
     /// The other side of a negotiation asks what became of it (PM-S-18): [`Answer::Verdict`].
     Examine {
         /// Its session id.
@@ -113,7 +121,10 @@ pub enum Request {
         /// Whether it has changed hands.
         moved: bool,
     },
-    /// Put an end to a doubt by order of the operator: whether the block has changed hands (PM-S-18).
+    /// Take a granted block back by order of the operator, without asking its taker, who is gone for good (GAP-03).
+    Reclaim(Prefix),
+    /// Put an end to a doubt by order of the operator, or to a return that nobody answers: whether the block has changed hands
+    /// (PM-S-18, PM-T-03).
     Resolve {
         /// What.
         block: Prefix,

@@ -6,7 +6,7 @@
 use super::core::PoolCore;
 use super::decide::Decision;
 use super::record::{Part, Source, State, Way};
-use super::request::{Answer, PoolError, Verdict};
+use super::request::{Answer, PoolError, Request, Verdict};
 use crate::prefix::Prefix;
 
 impl PoolCore {
@@ -53,6 +53,11 @@ impl PoolCore {
 
     /// The provider's side of handing back (PM-T-03, PM-T-04).
     pub(super) fn take_back(&mut self, session: u32, block: Prefix) -> Decision {
+        if session == 0 {
+            return Err(PoolError::State(format!(
+                "{block} was not granted in a negotiation; only an operator reclaims it"
+            )));
+        }
         let around = self.book.within(&block).next().map(|(outer, state)| (*outer, state.clone()));
         let granted = match around {
             Some((outer, State::Granted(dealt) | State::Doubt { dealt, way: Way::Out, .. }))
@@ -79,6 +84,44 @@ impl PoolCore {
         self.kept(block, &dealt.deal);
         self.free(&block);
         self.count("taken_back");
+        Ok(Answer::Done)
+    }
+
+    /// Whether what a peer wants to know, or to hand back, is its business: who is known to this side as a party of that
+    /// negotiation is the peer, or nobody is known.
+    pub(super) fn party(&mut self, peer: &str, request: &Request) -> Result<(), PoolError> {
+        let (session, block) = match request {
+            Request::TakeBack { session, block }
+            | Request::Examine { session, block, .. }
+            | Request::Settle { session, block, .. } => (*session, *block),
+            _ => return Err(PoolError::State("that is not a peer's business".into())),
+        };
+        let states = self.book.within(&block).filter_map(|(_, state)| state.dealt());
+        let source = self.book.aggregates.get(&block).map(|belonging| &belonging.source);
+        let source = source.and_then(|source| if let Source::Peer(dealt) = source { Some(dealt) } else { None });
+        let deals = states.chain(source).map(|dealt| &dealt.deal);
+        let remembered = [Part::Asker, Part::Provider].into_iter().flat_map(|part| self.book.remembered(session, part));
+        let parties = deals.filter(|deal| deal.session == session).chain(remembered.map(|(_, it)| &it.deal));
+        let (mut known, mut its) = (false, false);
+        for deal in parties {
+            (known, its) = (true, its || deal.peer == peer);
+        }
+        if its || !known {
+            return Ok(());
+        }
+        self.count("strangers_refused");
+        self.alarms.push(format!("{peer} speaks about {block} of session {session:08x}, which was with somebody else"));
+        Err(PoolError::State("that negotiation was not with you".into()))
+    }
+
+    /// A taker is gone for good: the operator takes the block back.
+    pub(super) fn reclaim(&mut self, block: Prefix) -> Decision {
+        let Some(State::Granted(dealt)) = self.book.blocks.get(&block).cloned() else {
+            return Err(PoolError::State(format!("{block} is not granted to a peer")));
+        };
+        self.kept(block, &dealt.deal);
+        self.free(&block);
+        self.count("reclaimed");
         Ok(Answer::Done)
     }
 
@@ -178,6 +221,8 @@ impl PoolCore {
                 return Err(PoolError::State(format!("{block} has changed hands in that session, or may yet")));
             }
             _ if session.is_some() => return Ok(Answer::Done),
+            // Nobody takes it back who could say so: whether the provider has it.
+            Some(State::Returning) => return self.returned(block, moved),
             Some(state) => return Err(PoolError::State(format!("{block} is {}, not in doubt", state.name()))),
             None => return Err(PoolError::State(format!("{block} is not in doubt"))),
         };

@@ -6,7 +6,9 @@ use crate::pool::record::Part;
 use crate::pool::{Request, Verdict};
 use asa_framework::event::Ending;
 use asa_framework::roles::negotiator::{Act, Dialogue, Ended, Strategy, StrategyFactory, Turn};
+use grasp::wire::SessionId;
 use grasp::{Objective, Value};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,11 +25,12 @@ impl AnswerStrategy {
 
 impl Strategy for AnswerStrategy {
     fn requested(&mut self, _: &Objective) -> Box<dyn Dialogue> {
-        Box::new(Answerer { request: None, told: None })
+        Box::new(Answerer { peer: String::new(), request: None, told: None })
     }
 }
 
 struct Answerer {
+    peer: String,
     request: Option<(Objective, Message)>,
     told: Option<Verdict>,
 }
@@ -36,7 +39,19 @@ fn turn(act: Act) -> Turn {
     Turn { say: Vec::new(), act }
 }
 
+impl Answerer {
+    /// What the pool is asked on behalf of the peer.
+    fn question(&self, request: Request) -> Value {
+        write(&Question::Pool(Request::From { peer: self.peer.clone(), request: Box::new(request) }))
+    }
+}
+
 impl Dialogue for Answerer {
+    fn opened(&mut self, _: SessionId, peer: Option<SocketAddr>) -> Option<Value> {
+        self.peer = peer.map(|peer| peer.ip().to_string()).unwrap_or_default();
+        None
+    }
+
     fn proposed(&mut self, request: &Objective) -> Turn {
         if self.request.is_some() || request.is_dry_run() {
             return turn(Act::Decline("one question, and no dry run".into()));
@@ -54,7 +69,7 @@ impl Dialogue for Answerer {
             Verb::Return => Request::TakeBack { session, block },
             Verb::Moved | Verb::Kept => return turn(Act::Decline("that is an answer, not a question".into())),
         };
-        turn(Act::Ask(write(&Question::Pool(asked))))
+        turn(Act::Ask(self.question(asked)))
     }
 
     fn answered(&mut self, answer: Result<Value, String>, _: Duration) -> Turn {
@@ -87,6 +102,6 @@ impl Dialogue for Answerer {
     fn settles(&mut self) -> Option<Value> {
         let (_, Message { session, block, .. }) = self.request.as_ref()?;
         let (session, block) = (*session, *block);
-        self.told.take().map(|_| write(&Question::Pool(Request::Settle { block, session, moved: false })))
+        self.told.take().map(|_| self.question(Request::Settle { block, session, moved: false }))
     }
 }

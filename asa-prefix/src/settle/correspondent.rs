@@ -21,7 +21,8 @@ use supervision::{Fresh, Mailbox, child};
 
 /// Blocks that are dealt with in one round.
 const BLOCKS: usize = 64;
-/// Rounds without anybody who knows a negotiation before a claim is given up whose accept was answered with a reset (PM-S-10).
+/// Rounds in which the provider is there and does not know a negotiation, before a claim is given up whose accept was answered
+/// with a reset (PM-S-10).
 const ROUNDS: u32 = 3;
 /// How often it is looked whether something can go back.
 const LOOK: Duration = Duration::from_secs(60);
@@ -33,6 +34,8 @@ pub struct CorrespondentPlan {
     pub settle: Objective,
     /// The objective that hands blocks back.
     pub giving_back: Objective,
+    /// The objectives under which prefixes are offered: who has them, and not the others, is another maker's.
+    pub offering: Vec<Objective>,
     /// Time to look for peers.
     pub discovery: Duration,
     /// Time limit of a question.
@@ -194,13 +197,10 @@ fn address(locator: &AsaLocator) -> Option<IpAddr> {
     }
 }
 
-/// Those who may be asked, whoever has that address first.
-fn ordered(found: &[AsaLocator], peer: &str) -> Vec<AsaLocator> {
+/// Those at an address: nobody else can know what became of a negotiation with it, or may be told.
+fn at(found: &[AsaLocator], peer: &str) -> Vec<AsaLocator> {
     let peer: Option<IpAddr> = peer.parse().ok();
-    let (mut first, rest): (Vec<_>, Vec<_>) =
-        found.iter().cloned().partition(|at| peer.is_some() && address(at) == peer);
-    first.extend(rest);
-    first
+    found.iter().filter(|at| peer.is_some() && address(at) == peer).cloned().collect()
 }
 
 async fn find(args: &CorrespondentArgs, objective: &Objective, flush: bool) -> Vec<AsaLocator> {
@@ -219,12 +219,18 @@ async fn round(args: &CorrespondentArgs, mut unknown: BTreeMap<Prefix, u32>, flu
     outcome.left = usize::from(more);
     let doubts = blocks.iter().any(|(_, state)| matches!(state, State::Doubt { .. }));
     let settlers = if doubts { find(args, &args.plan.settle, flush).await } else { Vec::new() };
+    let mut others = Vec::new();
+    if blocks.iter().any(|(_, state)| matches!(state, State::Doubt { way: Way::In, reset: true, .. })) {
+        for objective in &args.plan.offering {
+            others.extend(find(args, objective, true).await);
+        }
+    }
     let returning = blocks.iter().any(|(_, state)| *state == State::Returning);
     let takers = if returning { find(args, &args.plan.giving_back, flush).await } else { Vec::new() };
     for (block, state) in blocks {
         let rounds = unknown.remove(&block).unwrap_or_default();
         let reply = if let State::Doubt { dealt, way, reset } = &state {
-            let reply = settle(args, &settlers, block, dealt, *way).await;
+            let reply = settle(args, (&settlers, &others), block, dealt, *way).await;
             let lost = *reset && *way == Way::In && rounds + 1 >= ROUNDS;
             if lost && matches!(reply, Reply::Unknown) { give_up(args, block, dealt).await } else { reply }
         } else {
@@ -246,7 +252,19 @@ async fn round(args: &CorrespondentArgs, mut unknown: BTreeMap<Prefix, u32>, flu
 }
 
 /// Asks one after the other what became of a negotiation, until somebody knows.
-async fn settle(args: &CorrespondentArgs, peers: &[AsaLocator], block: Prefix, dealt: &Dealt, way: Way) -> Reply {
+///
+/// Who is not there, but for the objectives of prefixes, is of another maker and keeps no ledger.
+async fn settle(
+    args: &CorrespondentArgs,
+    (settlers, others): (&[AsaLocator], &[AsaLocator]),
+    block: Prefix,
+    dealt: &Dealt,
+    way: Way,
+) -> Reply {
+    let peers = at(settlers, &dealt.deal.peer);
+    if peers.is_empty() {
+        return if at(others, &dealt.deal.peer).is_empty() { Reply::Silent } else { Reply::Unknown };
+    }
     let session = dealt.deal.session;
     let verb = if way == Way::In { Verb::Took } else { Verb::Gave };
     let request = args.plan.settle.clone().with_value(Message { verb, session, block }.write());
@@ -255,7 +273,7 @@ async fn settle(args: &CorrespondentArgs, peers: &[AsaLocator], block: Prefix, d
         return Reply::Later;
     }
     let mut silent = false;
-    for peer in ordered(peers, &dealt.deal.peer) {
+    for peer in peers {
         match args.asa.request_negotiate(&request, Some(&peer), args.plan.answer).await {
             Ok(Negotiated::Offered(talk, answer)) => {
                 let message = answer.value.as_ref().and_then(|value| Message::read(value).ok());
@@ -302,7 +320,7 @@ async fn give_back(args: &CorrespondentArgs, peers: &[AsaLocator], block: Prefix
     let Some(Source::Peer(dealt)) = aggregate.map(|aggregate| aggregate.source) else { return Reply::Unknown };
     let message = Message { verb: Verb::Return, session: dealt.deal.session, block };
     let request = args.plan.giving_back.clone().with_value(message.write());
-    for peer in ordered(peers, &dealt.deal.peer) {
+    for peer in at(peers, &dealt.deal.peer) {
         let answer = args.asa.request_negotiate(&request, Some(&peer), args.plan.answer).await;
         if matches!(answer, Ok(Negotiated::Accepted(_))) {
             return match ask(args, Request::Returned { block, gone: true }).await {

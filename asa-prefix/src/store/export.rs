@@ -23,7 +23,7 @@ use super::line::{self, End, LINE, Next, Stamp};
 use super::options::Options;
 use super::record::Sum;
 use super::{SledStore, begin_parts, held};
-use crate::pool::record::{Record, State, Way};
+use crate::pool::record::{Part, Record, State};
 use asa_framework::roles::store::Change;
 use serde::{Deserialize, Serialize};
 use std::io::{self, BufRead, Write};
@@ -125,54 +125,38 @@ pub fn parse_export(mut reader: impl BufRead) -> Result<Vec<Record>, Error> {
 /// What a restored store holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Restored {
-    /// Blocks of which nobody knows how their negotiation ended: they are in doubt until that is settled.
-    pub in_doubt: u64,
     /// Blocks that may have been given away since: out of use until the operator takes them in again.
     pub excluded: u64,
-    /// Aggregates that are withdrawn, so that what becomes free in them stays out of use.
-    pub withdrawn: u64,
-    /// All records.
+    /// Records of the export that are left out, since they may not be true any more.
+    pub left_out: u64,
+    /// All records that are there.
     pub records: u64,
 }
 
 /// What a record of an older truth still says for certain (PM-S-17).
 ///
-/// Anything may have happened since the export was made. So whatever could make this node give a block to somebody who is not
-/// its only holder is taken back:
+/// Anything may have happened since the export was made: what was free, a client's or in a negotiation may be anybody else's by
+/// now, and nobody can be asked, since nobody knows whom. So whatever could make this node give a block to somebody who is
+/// not its only holder is taken back:
 ///
-/// * held and offered blocks may have been granted, and blocks that were being accepted may have been taken in or not: in doubt,
-///   with the peer who knows;
-/// * a free block may have been granted or delegated; nobody can be asked, since nobody knows whom: excluded, as is what a dry
-///   run had set aside. The operator makes sure and includes it again;
-/// * a cooling block may have become free and more: excluded;
-/// * granted, delegated and returning blocks stay: they are not given to anybody new. Leases go on being served, but since their
-///   aggregates are withdrawn, what is released does not become free (PM-T-06) before the operator takes that back;
+/// * all blocks of aggregates are excluded, but for those granted, which are given to nobody new, and those on their way back.
+///   The operator makes sure, and includes them again. Clients that ask get other blocks;
+/// * blocks that were being taken from a peer are forgotten, and so are the negotiations in which this node asked: it must not
+///   say that nothing came of one. Such a peer stays in doubt, or has granted what nobody uses, until its operator decides;
 /// * aggregates that were taken in since are not in the export; their peers know that they gave them away.
-fn cautious(record: Record, restored: &mut Restored) -> Record {
-    restored.records += 1;
+fn cautious(record: Record) -> Option<Record> {
     match record {
-        Record::Block { block, state } => {
-            let doubt = |dealt, way| State::Doubt { dealt, way, reset: false };
-            let state = match state {
-                State::Held(dealt) | State::Offered(dealt) => doubt(dealt, Way::Out),
-                State::Accepting(dealt) => doubt(dealt, Way::In),
-                State::Free | State::Dry(_) | State::Cooling(_) | State::Excluded => State::Excluded,
-                State::Doubt { .. } | State::Granted(_) | State::Delegated(_) | State::Returning => state,
-            };
-            restored.in_doubt += u64::from(matches!(state, State::Doubt { .. }));
-            restored.excluded += u64::from(state == State::Excluded);
-            Record::Block { block, state }
+        Record::Block { block, state } if !state.is_foreign() => {
+            let stays = matches!(state, State::Granted(_) | State::Returning);
+            Some(Record::Block { block, state: if stays { state } else { State::Excluded } })
         }
-        Record::Aggregate { block, source, .. } => {
-            restored.withdrawn += 1;
-            Record::Aggregate { block, source, withdrawn: true }
-        }
-        Record::Life(_) | Record::Session { .. } => record,
+        Record::Block { .. } | Record::Session { part: Part::Asker, .. } => None,
+        Record::Aggregate { .. } | Record::Life(_) | Record::Session { part: Part::Provider, .. } => Some(record),
     }
 }
 
-/// Creates a new store from an export. What may have changed since is put out of use: held, offered and accepted blocks are in
-/// doubt, free, dry and cooling ones excluded, aggregates withdrawn. The store appears with all of that, or not at all.
+/// Creates a new store from an export. What may have changed since is put out of use, or left out: of a block only that it was
+/// granted is kept. The store appears with all of that, or not at all.
 ///
 /// # Errors
 ///
@@ -186,7 +170,13 @@ pub fn restore(dir: &Path, records: Vec<Record>, options: &Options) -> Result<Re
     let birth = Birth::new(options);
     begin_parts(&home, &birth, options)?;
     let (mut legs, _) = Legs::open(&home, &birth, Failed::default(), options)?;
-    let mut changes = records.into_iter().map(|record| Change::Put(cautious(record, &mut restored))).peekable();
+    let all = records.len() as u64;
+    let records: Vec<Record> = records.into_iter().filter_map(cautious).collect();
+    let excluded = records.iter().filter(|record| matches!(record, Record::Block { state: State::Excluded, .. }));
+    restored.excluded = excluded.count() as u64;
+    restored.records = records.len() as u64;
+    restored.left_out = all - restored.records;
+    let mut changes = records.into_iter().map(Change::Put).peekable();
     while changes.peek().is_some() {
         legs.commit(changes.by_ref().take(CHUNK).collect()).map_err(|(error, _)| error)?;
     }

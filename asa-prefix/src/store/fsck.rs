@@ -135,8 +135,8 @@ pub fn fsck(dir: &Path) -> Result<Report, Error> {
 
 /// An error about the copy, told about the original.
 fn in_place(error: &Error, copy: Option<&Copy>, home: &Home) -> String {
-    let copy = copy.map_or_else(String::new, |copy| copy.0.display().to_string());
-    error.to_string().replace(&copy, &home.dir.display().to_string())
+    let text = error.to_string();
+    copy.map_or(text.clone(), |copy| text.replace(&copy.0.display().to_string(), &home.dir.display().to_string()))
 }
 
 /// Finds out who the store is, and whether all of its parts say so.

@@ -47,7 +47,10 @@ fn an_import_is_all_or_nothing() {
     ];
     assert_eq!(names(&mut bench), expected.map(|(block, name)| (block.to_owned(), name)));
     bench.ask(Request::GiveBack { client: "c".into(), block: p("2001:db8:1:1::/64"), unused: false }).unwrap();
-    bench.ask(Request::TakeBack { session: 0, block: p("2001:db8:0:80::/57") }).unwrap();
+    let granted = p("2001:db8:0:80::/57");
+    assert!(bench.ask(Request::TakeBack { session: 0, block: granted }).is_err(), "PM-T-04: there was no negotiation");
+    bench.ask(Request::Reclaim(granted)).unwrap();
+    assert!(bench.ask(Request::Reclaim(granted)).is_err());
     assert_eq!(bench.free(), (256 + 2) << 64);
 }
 

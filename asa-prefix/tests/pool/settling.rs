@@ -2,7 +2,7 @@
 
 use super::bench::*;
 use asa_prefix::pool::record::Part;
-use asa_prefix::pool::{PoolPlan, Request, Verdict};
+use asa_prefix::pool::{Answer, PoolPlan, Request, Verdict};
 use asa_prefix::prefix::Prefix;
 
 /// Provider and taker of session 1.
@@ -334,4 +334,24 @@ fn nobody_says_kept_of_what_it_has_given_to_others() {
     let returning = bench.acquired(2, "2001:db8:8::/60");
     bench.ask(Request::Return(returning)).unwrap();
     assert_eq!(bench.verdict(examine(returning)), Verdict::Unknown, "it may be back already, and given to others");
+}
+
+/// PM-T-04, PM-X-03: who was no party of a negotiation is not answered about it, and hands nothing back.
+#[test]
+fn a_stranger_hands_nothing_back_and_settles_nothing() {
+    let mut pair = Pair::offered();
+    let block = pair.block;
+    let from = |peer: &str, request| Request::From { peer: peer.into(), request: Box::new(request) };
+    let back = || Request::TakeBack { session: 1, block };
+    let settle = || Request::Settle { block, session: 1, moved: false };
+    let examine = || Request::Examine { session: 1, block, asker: Part::Asker };
+    pair.sides[GIVER].ask(Request::Doubt(deal(1))).unwrap();
+    let its = deal(1).peer;
+    for request in [back(), settle(), examine()] {
+        assert!(pair.sides[GIVER].ask(from("fd00::bad", request)).is_err());
+    }
+    assert!(pair.sides[GIVER].ask(Request::Resolve { block, moved: true }).is_ok(), "still in doubt");
+    assert!(pair.sides[GIVER].ask(from("fd00::bad", back())).is_err());
+    assert!(pair.sides[GIVER].ask(from(&its, Request::Withdraw(block))).is_err(), "that is no peer's business");
+    assert_eq!(pair.sides[GIVER].ask(from(&its, back())), Ok(Answer::Done));
 }

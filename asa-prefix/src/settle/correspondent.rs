@@ -11,6 +11,8 @@ use asa_framework::event::{Event, Events};
 use asa_framework::machine::{Clock, Time};
 use asa_framework::roles::backoff::{Backoff, BackoffPlan};
 use asa_framework::roles::{Activity, Control, Load, Outstanding};
+use grasp::constants::GRASP_LISTEN_PORT;
+use grasp::wire::Transport;
 use grasp::{Asa, AsaLocator, ErrorCode, Locator, Negotiated, Objective};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha12Rng;
@@ -203,6 +205,25 @@ fn at(found: &[AsaLocator], peer: &str) -> Vec<AsaLocator> {
     found.iter().filter(|at| peer.is_some() && address(at) == peer).cloned().collect()
 }
 
+/// A node at an address that no discovery has found: discovery ends at the first neighbour that has an objective, so that those
+/// behind it are not heard of. All objectives of a node are at one port, as a rule that of RFC 8990 section 2.6.
+fn unseen(peer: &str) -> Option<AsaLocator> {
+    let (transport, port) = (Transport::Tcp, GRASP_LISTEN_PORT);
+    let locator = match peer.parse().ok()? {
+        // It says nothing about the link.
+        IpAddr::V6(address) if address.is_unicast_link_local() => return None,
+        IpAddr::V6(address) => Locator::Ipv6 { address, transport, port },
+        IpAddr::V4(address) => Locator::Ipv4 { address, transport, port },
+    };
+    Some(AsaLocator::known(locator, 0))
+}
+
+/// Those at an address, whether they have been discovered or not.
+fn there(found: &[AsaLocator], peer: &str) -> Vec<AsaLocator> {
+    let found = at(found, peer);
+    if found.is_empty() { unseen(peer).into_iter().collect() } else { found }
+}
+
 async fn find(args: &CorrespondentArgs, objective: &Objective, flush: bool) -> Vec<AsaLocator> {
     let flush = flush.then_some(Duration::ZERO);
     args.asa.discover(objective, args.plan.discovery, flush).await.unwrap_or_default()
@@ -261,10 +282,8 @@ async fn settle(
     dealt: &Dealt,
     way: Way,
 ) -> Reply {
-    let peers = at(settlers, &dealt.deal.peer);
-    if peers.is_empty() {
-        return if at(others, &dealt.deal.peer).is_empty() { Reply::Silent } else { Reply::Unknown };
-    }
+    let seen = !at(settlers, &dealt.deal.peer).is_empty();
+    let foreign = !seen && !at(others, &dealt.deal.peer).is_empty();
     let session = dealt.deal.session;
     let verb = if way == Way::In { Verb::Took } else { Verb::Gave };
     let request = args.plan.settle.clone().with_value(Message { verb, session, block }.write());
@@ -272,8 +291,8 @@ async fn settle(
     if way == Way::Out && ask(args, Request::Inquire(block)).await.is_err() {
         return Reply::Later;
     }
-    let mut silent = false;
-    for peer in peers {
+    let mut silent = !seen;
+    for peer in there(settlers, &dealt.deal.peer) {
         match args.asa.request_negotiate(&request, Some(&peer), args.plan.answer).await {
             Ok(Negotiated::Offered(talk, answer)) => {
                 let message = answer.value.as_ref().and_then(|value| Message::read(value).ok());
@@ -295,13 +314,13 @@ async fn settle(
                 let what = if moved { "has changed hands" } else { "has not changed hands" };
                 return Reply::Settled(format!("{block} of session {session}, which was in doubt, {what}"));
             }
-            Ok(Negotiated::Accepted(_)) => {}
-            Err(error) if error.code == ErrorCode::Declined && error.detail == "unknown" => {}
+            Ok(Negotiated::Accepted(_)) => silent = false,
+            Err(error) if error.code == ErrorCode::Declined && error.detail == "unknown" => silent = false,
             Err(error) if error.code == ErrorCode::Declined => return Reply::Later,
             Err(_) => silent = true,
         }
     }
-    if silent { Reply::Silent } else { Reply::Unknown }
+    if silent && !foreign { Reply::Silent } else { Reply::Unknown }
 }
 
 /// Nobody knows the negotiation, and the accept was answered with a reset: the peer keeps no ledger and has not counted it.
@@ -320,7 +339,7 @@ async fn give_back(args: &CorrespondentArgs, peers: &[AsaLocator], block: Prefix
     let Some(Source::Peer(dealt)) = aggregate.map(|aggregate| aggregate.source) else { return Reply::Unknown };
     let message = Message { verb: Verb::Return, session: dealt.deal.session, block };
     let request = args.plan.giving_back.clone().with_value(message.write());
-    for peer in at(peers, &dealt.deal.peer) {
+    for peer in there(peers, &dealt.deal.peer) {
         let answer = args.asa.request_negotiate(&request, Some(&peer), args.plan.answer).await;
         if matches!(answer, Ok(Negotiated::Accepted(_))) {
             return match ask(args, Request::Returned { block, gone: true }).await {

@@ -3,6 +3,7 @@
 
 mod delegator;
 mod desk;
+mod dialogues;
 mod forecast;
 mod need;
 mod nodes;

@@ -5,6 +5,7 @@ mod delegator;
 mod desk;
 mod dialogues;
 mod forecast;
+mod hooks;
 mod need;
 mod nodes;
 mod params;

@@ -3,7 +3,9 @@
 
 mod delegator;
 mod desk;
+mod dialogues;
 mod forecast;
+mod hooks;
 mod need;
 mod nodes;
 mod params;

@@ -7,6 +7,7 @@ mod offers;
 mod params;
 mod provider;
 mod requests;
+mod returns;
 mod states;
 mod stranger;
 mod supply;

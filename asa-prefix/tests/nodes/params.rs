@@ -4,6 +4,7 @@ use super::{Lab, node};
 use asa_framework::event::Event;
 use asa_framework::testing::{self, Harness};
 use asa_prefix::wire::params::OBJECTIVE;
+use grasp::net::Network;
 use grasp::wire::Transport;
 use grasp::{Asa, Locator, Objective, Registration, Value, hex};
 use std::net::Ipv6Addr;
@@ -68,6 +69,33 @@ fn an_origin_floods_the_reference_bytes_in_time() {
             let pause = (pair[1] - pair[0]).as_secs_f64();
             assert!((50.0..=70.0).contains(&pause), "{times:?}");
         }
+    });
+}
+
+/// PM-W-12: the usual four items, of which the CDDL of RFC 8992 section 6 lacks the loop count.
+#[test]
+fn a_flooded_table_has_a_loop_count() {
+    testing::run(6, async |harness| {
+        let (_, class) = Lab::new();
+        let machine = harness.machine();
+        let sockets = machine.open_link(&machine.interfaces().unwrap()[0]).unwrap();
+        node(&harness, class, "origin", "origin", "prefixes = ['2001:db8::/32']").await;
+        let flood = tokio::time::timeout(Duration::from_secs(5), async {
+            loop {
+                let (bytes, _) = sockets.multicast.receive().await.unwrap();
+                let message: ciborium::Value = ciborium::from_reader(&bytes[..]).unwrap();
+                let items = message.into_array().unwrap();
+                if items[0] == 9.into() {
+                    return items;
+                }
+            }
+        });
+        // [M_FLOOD, session, initiator, ttl, [objective, locator]]
+        let flooded = flood.await.unwrap()[4].as_array().unwrap().clone();
+        let objective = flooded[0].as_array().unwrap();
+        assert_eq!((objective.len(), &objective[0]), (4, &OBJECTIVE.into()), "{objective:?}");
+        let loop_count = u8::try_from(objective[2].as_integer().unwrap()).unwrap();
+        assert!(loop_count > 0 && objective[3].is_array(), "{objective:?}");
     });
 }
 

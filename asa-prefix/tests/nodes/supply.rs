@@ -28,9 +28,9 @@ fn a_client_gets_a_block_of_what_the_origin_gave() {
     });
 }
 
-/// PM-O-04
+/// PM-Q-01: what a client wants is asked for, also if nothing is to be kept at hand.
 #[test]
-fn a_chain_of_three_fetches_what_its_end_wants() {
+fn what_a_client_wants_is_fetched() {
     testing::run(2, async |harness| {
         let (lab, class) = Lab::new();
         node(&harness, class, "origin", "origin", "prefixes = ['2001:db8::/32']").await;

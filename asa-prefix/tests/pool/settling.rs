@@ -278,7 +278,7 @@ fn a_verdict_is_durable_before_it_is_told() {
         let id = pair.sides[side].send(Request::Examine { session: 1, block: pair.block, asker });
         assert!(!pair.sides[side].replies.contains_key(&id) && pair.sides[side].batch.is_some());
         pair.sides[side].settle();
-        assert_eq!(pair.sides[side].replies[&id], Ok(asa_prefix::pool::Answer::Verdict(Verdict::Kept)));
+        assert_eq!(pair.sides[side].replies[&id], Ok(Answer::Verdict(Verdict::Kept)));
     }
 }
 

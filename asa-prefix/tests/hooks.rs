@@ -89,7 +89,7 @@ fn a_block_is_put_to_use_before_and_taken_out_of_use_after() {
         let client = "cpe 1; touch $(pwd)/x | *";
         let block = lab.take("origin", client, v6(64)).await.unwrap();
         let used = format!("use|{block}|{client}|");
-        assert_eq!(tool.log(), [used.clone()]);
+        assert_eq!(tool.log(), std::slice::from_ref(&used));
         lab.give("origin", client, block).await.unwrap();
         assert_eq!(tool.runs(2).await, [used, format!("release|{block}|")]);
         assert_eq!(lab.blocks("origin").await, []);

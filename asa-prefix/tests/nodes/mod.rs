@@ -5,6 +5,7 @@ mod habits;
 mod hostile;
 mod offers;
 mod params;
+mod peers;
 mod provider;
 mod requests;
 mod returns;

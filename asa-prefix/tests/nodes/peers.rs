@@ -95,9 +95,8 @@ fn who_has_helped_is_asked_until_it_declines() {
     }
 }
 
-/// Once it has declined, the next request goes to another. Not held; so this names no row.
+/// PM-R-08: once it has declined, the next request goes to another.
 #[test]
-#[ignore = "the pauses of a peer and of the objective are drawn apart; if the peer's is over first, it is asked again"]
 fn who_has_declined_is_not_the_next_to_be_asked() {
     for seed in 61..81 {
         let asked = three(seed, 5, 60);
@@ -106,10 +105,8 @@ fn who_has_declined_is_not_the_next_to_be_asked() {
     }
 }
 
-/// Without a good peer it is not always the same ones that are asked, while another has something to give. Not held; so this
-/// names no row.
+/// PM-R-09: without a good peer it is not always the same ones that are asked, while another has something to give.
 #[test]
-#[ignore = "peers are ranked in the order of discovery and pause no longer than the objective: the last one is never asked"]
 fn everybody_is_asked_sooner_or_later() {
     for seed in 61..65 {
         let asked = three(seed, 5, 3_000);

@@ -41,7 +41,7 @@ struct Peer {
 /// Who may be asked now.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Ranked {
-    /// The good peer first, then in the order of discovery.
+    /// The good peer first, then those who have failed least often, then in the order of discovery.
     pub ready: Vec<AsaLocator>,
     /// When the first of those who are left alone for now may be asked again.
     pub later: Option<Time>,
@@ -91,6 +91,12 @@ impl Peers {
                 Some((false, None)) | None => ready.push(at.clone()),
             }
         }
+        // Who has failed less often goes first, so that nobody is asked in vain again and again while others are not asked at all.
+        let failures = |at: &AsaLocator| {
+            let state = self.known.iter().find(|peer| same(&peer.at, at));
+            state.map_or(0, |peer| peer.backoff.failures())
+        };
+        ready.sort_by_key(failures);
         if let Some(place) = ready.iter().position(|at| self.good.as_ref().is_some_and(|good| same(at, good))) {
             let good = ready.remove(place);
             ready.insert(0, good);

@@ -38,6 +38,12 @@ impl From<State> for Phase {
     }
 }
 
+/// Why an instance cannot be built, for the operator: what the class has to say does not need the code of RFC 8991 for that.
+pub(super) fn told(error: &grasp::Error) -> String {
+    let plain = error.code == grasp::ErrorCode::Unspecified && !error.detail.is_empty();
+    if plain { error.detail.clone() } else { error.to_string() }
+}
+
 /// What a manifest says about one of its instances.
 pub(super) fn mandate(manifest: &Manifest, name: &str) -> Option<Mandate> {
     let settings = manifest.asa.get(name)?.clone();
@@ -142,7 +148,7 @@ impl Root {
                 (Err(error), Some(instance)) => {
                     tracing::error!(asa = name, %error, "cannot be rebuilt");
                     instance.phase = Phase::Installed;
-                    instance.error = Some(error.to_string());
+                    instance.error = Some(told(&error));
                     root.retry_later(&name, ctx);
                 }
                 (Err(_), None) => {}

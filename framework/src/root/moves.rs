@@ -85,7 +85,7 @@ impl Root {
         let built = async move {
             let blueprint = blueprint?;
             prepare(blueprint.mandate.state_directory.clone(), owner).await?;
-            kit.build(blueprint).await.map_err(|error| Failure::new(FailureCode::Failed, error.to_string()))
+            kit.build(blueprint).await.map_err(|error| Failure::new(FailureCode::Failed, super::instance::told(&error)))
         };
         Box::pin(built.into_actor(self).then(move |built: Result<_, Failure>, root: &mut Self, ctx| {
             let unwanted = match built {

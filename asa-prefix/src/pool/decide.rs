@@ -52,6 +52,7 @@ impl PoolCore {
             Request::Reinstate(block) => self.reinstate(&block),
             Request::Census => Ok(Answer::Census(Box::new(self.census()))),
             Request::Blocks { after, within, states, limit } => Ok(self.list(after, within, &states, limit)),
+            Request::Unsettled { limit } => Ok(self.unsettled(limit)),
             Request::Records => Ok(Answer::Records(self.book.records())),
         }
     }

@@ -154,6 +154,12 @@ pub enum Request {
         /// At most so many.
         limit: usize,
     },
+    /// Tell what is in doubt or on its way back: [`Answer::Blocks`]. Unlike the questions of operators it is refused while the
+    /// store fails, since others will be spoken to about what is answered: it has to be durable (PM-S-03).
+    Unsettled {
+        /// At most so many.
+        limit: usize,
+    },
     /// Tell everything that the store should hold: [`Answer::Records`].
     Records,
 }

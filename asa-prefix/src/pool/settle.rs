@@ -114,6 +114,15 @@ impl PoolCore {
         Err(PoolError::State("that negotiation was not with you".into()))
     }
 
+    pub(super) fn unsettled(&self, limit: usize) -> Answer {
+        let all = self.book.doubts.iter().chain(&self.book.returning);
+        let states = all.filter_map(|block| Some((*block, self.book.blocks.get(block)?.clone())));
+        let mut blocks: Vec<(Prefix, State)> = states.take(limit.saturating_add(1)).collect();
+        let more = blocks.len() > limit;
+        blocks.truncate(limit);
+        Answer::Blocks(blocks, more)
+    }
+
     /// A taker is gone for good: the operator takes the block back.
     pub(super) fn reclaim(&mut self, block: Prefix) -> Decision {
         let Some(State::Granted(dealt)) = self.book.blocks.get(&block).cloned() else {

@@ -231,8 +231,7 @@ async fn find(args: &CorrespondentArgs, objective: &Objective, flush: bool) -> V
 
 async fn round(args: &CorrespondentArgs, mut unknown: BTreeMap<Prefix, u32>, flush: bool) -> Outcome {
     let mut outcome = Outcome { settled: 0, left: 0, unknown: BTreeMap::new(), said: Vec::new() };
-    let states = vec!["in-doubt".to_owned(), "returning".to_owned()];
-    let list = ask(args, Request::Blocks { after: None, within: None, states, limit: BLOCKS }).await;
+    let list = ask(args, Request::Unsettled { limit: BLOCKS }).await;
     let Ok(Answer::Blocks(blocks, more)) = list else {
         outcome.left = 1;
         return outcome;

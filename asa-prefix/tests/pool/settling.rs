@@ -355,3 +355,14 @@ fn a_stranger_hands_nothing_back_and_settles_nothing() {
     assert!(pair.sides[GIVER].ask(from(&its, Request::Withdraw(block))).is_err(), "that is no peer's business");
     assert_eq!(pair.sides[GIVER].ask(from(&its, back())), Ok(Answer::Done));
 }
+
+/// PM-S-03, PM-T-03: a return that could not be written down is not told to those who would ask the provider to take it back.
+#[test]
+fn what_is_not_durable_is_not_handed_back() {
+    let mut pair = Pair::accepted();
+    let block = pair.block;
+    pair.sides[TAKER].ask(Request::Adopt(deal(1))).unwrap();
+    pair.sides[TAKER].fail_next();
+    assert!(pair.sides[TAKER].ask(Request::Return(block)).is_err());
+    assert!(pair.sides[TAKER].ask(Request::Unsettled { limit: 10 }).is_err(), "nothing is durable now");
+}

@@ -341,7 +341,7 @@ mod tests {
             assert!(help.contains("Exit code 0"), "{name} says nothing of its exit codes");
             count += 1;
         }
-        assert_eq!(count, 18);
+        assert_eq!(count, 19);
     }
 
     #[test]

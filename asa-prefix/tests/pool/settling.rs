@@ -362,7 +362,8 @@ fn what_is_not_durable_is_not_handed_back() {
     let mut pair = Pair::accepted();
     let block = pair.block;
     pair.sides[TAKER].ask(Request::Adopt(deal(1))).unwrap();
-    pair.sides[TAKER].fail_next();
-    assert!(pair.sides[TAKER].ask(Request::Return(block)).is_err());
+    let id = pair.sides[TAKER].send(Request::Return(block));
+    pair.sides[TAKER].fail(false);
+    assert!(pair.sides[TAKER].replies[&id].is_err());
     assert!(pair.sides[TAKER].ask(Request::Unsettled { limit: 10 }).is_err(), "nothing is durable now");
 }

@@ -312,6 +312,8 @@ impl World {
             let mut open = check::unsettled(&self.lab);
             if open.is_empty() {
                 open.extend(self.hungry().await);
+                // Asking takes time, in which a negotiation may have begun.
+                open.extend(check::unsettled(&self.lab));
             }
             at_rest = if open.is_empty() { at_rest + 1 } else { 0 };
             if at_rest >= 3 {

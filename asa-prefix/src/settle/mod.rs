@@ -19,6 +19,8 @@
 //! this node does not know that negotiation (`unknown`), or it is still going on (`open`): ask again. Each side writes down
 //! what it is going to say before it says it, and what it has heard before it accepts it. Everything may be said again.
 //!
+//! Only the node at the address that the negotiation was with is asked, and only it is answered: nobody else's word counts.
+//!
 //! # return
 //!
 //! The giver takes a block out of use, then requests with `["return", S, V, L, b]`, where `S` is the session in which it

@@ -5,7 +5,7 @@ use asa_prefix::pool::record::{Deal, Record, Source, State};
 use asa_prefix::pool::{Answer, Lifetimes, PoolPlan, Request};
 use asa_prefix::prefix::Prefix;
 use proptest::prelude::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Debug, Clone)]
 enum Op {
@@ -97,6 +97,8 @@ struct World {
     /// What the requests under way are about.
     asked: BTreeMap<u64, (Request, u64)>,
     held: BTreeMap<Deal, Prefix>,
+    /// Blocks whose client has asked for an end of another kind (none, or one at all) and has not heard since.
+    unsure: BTreeSet<Prefix>,
 }
 
 impl World {
@@ -142,11 +144,21 @@ impl World {
                 }
                 (Request::Delegate { client, lifetimes, .. }, Answer::Block(block) | Answer::Again(block)) => {
                     let until = lifetimes.map(|lifetimes| at + u64::from(lifetimes.valid));
+                    let unsure = self.unsure.remove(&block);
                     let until = match self.claims.get(&(block, false)) {
-                        Some(Claim::Client(_, Some(old))) => until.map(|until| until.max(*old)),
+                        Some(Claim::Client(_, Some(old))) if !unsure => until.map(|until| until.max(*old)),
                         _ => until,
                     };
-                    self.claim(block, Claim::Client(client, until));
+                    self.claim(block, Claim::Client(client.clone(), until));
+                    let later = self.asked.range(id..).filter_map(|(_, (request, at))| match request {
+                        Request::Delegate { client: it, want, lifetimes } if *it == client => {
+                            Some((want.length, lifetimes.map(|lifetimes| at + u64::from(lifetimes.valid))))
+                        }
+                        _ => None,
+                    });
+                    for (length, until) in later.collect::<Vec<_>>() {
+                        self.wish(&client, length, until);
+                    }
                 }
                 _ => {}
             }
@@ -171,6 +183,24 @@ impl World {
         });
         assert!(clash.is_none(), "{block} goes to {claim:?} while {clash:?}");
         self.claims.insert((block, foreign), claim);
+    }
+
+    /// Whoever asks gives up what the answer, which may be lost, would take from him.
+    fn wish(&mut self, client: &str, length: u8, wanted: Option<u64>) {
+        for ((block, _), claim) in &mut self.claims {
+            let Claim::Client(it, until) = claim else { continue };
+            if *it != *client || block.length() != length {
+                continue;
+            }
+            let unsure = self.unsure.contains(block);
+            match (*until, wanted) {
+                (None, Some(_)) => *until = wanted,
+                (Some(told), Some(end)) if unsure => *until = Some(told.min(end)),
+                (Some(_), None) => {}
+                _ => continue,
+            }
+            self.unsure.insert(*block);
+        }
     }
 
     fn pick(&self, index: u8, of: impl Fn(&Claim) -> bool) -> Option<(Prefix, Claim)> {
@@ -247,15 +277,7 @@ impl World {
                 let lifetimes = valid.map(|valid| Lifetimes { preferred: valid / 2, valid });
                 let client = format!("client {client}");
                 let now = bench.now.0.as_secs();
-                // Who asks for an end gives up that it has none.
-                for ((block, _), claim) in &mut self.claims {
-                    if let (Claim::Client(it, until @ None), Some(valid)) = (claim, valid)
-                        && *it == client
-                        && block.length() == length
-                    {
-                        *until = Some(now + u64::from(valid));
-                    }
-                }
+                self.wish(&client, length, valid.map(|valid| now + u64::from(valid)));
                 self.send(bench, Request::Delegate { client, want: want(length), lifetimes });
             }
             Op::GiveBack(index, unused) => {
@@ -264,8 +286,8 @@ impl World {
                 else {
                     return;
                 };
-                // Who has used it may go on until its time has come, unless it was told no end.
-                if unused || until.is_none() {
+                // Who has used it may go on until its time has come, unless it may have been told no end.
+                if unused || until.is_none() || self.unsure.contains(&block) {
                     self.claims.remove(&(block, false));
                 }
                 self.send(bench, Request::GiveBack { client, block, unused });

@@ -1,6 +1,8 @@
 //! The settings of a GRASP instance, checked by whoever reads them.
 
 use crate::constants::{GRASP_DEF_TIMEOUT, GRASP_LISTEN_PORT, MESSAGE_GAP};
+use crate::protocol::Dull;
+use crate::protocol::authorization::Authorization;
 use crate::protocol::discovery::DiscoveryConfig;
 use crate::protocol::flood::FloodConfig;
 use crate::protocol::registry::RegistryLimits;
@@ -49,6 +51,12 @@ pub struct NodeConfig {
     pub discovery: DiscoveryConfig,
     /// Settings of flooding.
     pub flood: FloodConfig,
+    /// Which members may do what; everything that is not said is allowed to all.
+    pub authorization: Authorization,
+    /// The rules under which this is a DULL instance, on its one interface (RFC 8990 §2.5.2).
+    pub dull: Option<Dull>,
+    /// The rules of the DULL instances that this instance carries, one for each of its links; none if it carries none.
+    pub carries_dull: Option<Dull>,
     /// Time limit where a call gives none.
     pub default_timeout: Duration,
     /// Longest total extension of a negotiation by M_WAIT that a peer is granted.
@@ -80,6 +88,23 @@ pub struct NodeConfig {
     pub on_failure: Option<OnFailure>,
 }
 
+impl NodeConfig {
+    /// The settings of a DULL instance on one interface (RFC 8990 §2.5.2).
+    #[must_use]
+    pub fn dull(interface: &str, rules: Dull) -> Self {
+        let mut config = Self {
+            name: format!("dull {interface}"),
+            interfaces: Interfaces::Named(vec![interface.to_owned()]),
+            port: 0,
+            dull: Some(rules.clone()),
+            ..Self::default()
+        };
+        config.discovery.dull = Some(rules.clone());
+        config.flood.dull = Some(rules);
+        config
+    }
+}
+
 impl Default for NodeConfig {
     fn default() -> Self {
         Self {
@@ -90,6 +115,9 @@ impl Default for NodeConfig {
             registry: RegistryLimits::default(),
             discovery: DiscoveryConfig::default(),
             flood: FloodConfig::default(),
+            authorization: Authorization::default(),
+            dull: None,
+            carries_dull: None,
             default_timeout: GRASP_DEF_TIMEOUT,
             wait_cap: None,
             session_cap: None,

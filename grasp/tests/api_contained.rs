@@ -8,10 +8,11 @@ use futures_util::future::BoxFuture;
 use grasp::net::ByteStream;
 use grasp::protocol::LinkId;
 use grasp::recorder::{Event, Record, Recorder};
-use grasp::substrate::Substrate;
+use grasp::substrate::{Secured, Substrate};
 use grasp::wire::{EndOption, Message};
 use grasp::{ErrorCode, Grasp, Negotiated, NodeConfig};
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -80,15 +81,15 @@ impl Substrate for Brittle {
         Some(datagram)
     }
 
-    fn connect(&self, stream: ByteStream) -> BoxFuture<'static, io::Result<ByteStream>> {
-        Box::pin(async { Ok(Box::new(BrittleStream(stream)) as ByteStream) })
+    fn connect(&self, stream: ByteStream, _: SocketAddr) -> BoxFuture<'static, io::Result<Secured>> {
+        Box::pin(async { Ok(Secured { stream: Box::new(BrittleStream(stream)), member: None }) })
     }
 
-    fn accept(&self, stream: ByteStream) -> BoxFuture<'static, io::Result<ByteStream>> {
+    fn accept(&self, stream: ByteStream) -> BoxFuture<'static, io::Result<Secured>> {
         let fails = self.accepts.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1)).is_ok();
         Box::pin(async move {
             assert!(!fails, "accepted");
-            Ok(Box::new(BrittleStream(stream)) as ByteStream)
+            Ok(Secured { stream: Box::new(BrittleStream(stream)), member: None })
         })
     }
 }

@@ -53,6 +53,10 @@ impl Network for Loopback {
         Err(io::ErrorKind::Unsupported.into())
     }
 
+    fn listen_on(&self, _: &Interface) -> io::Result<Box<dyn Listener>> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     fn listen(&self, _: &[u16]) -> io::Result<Box<dyn Listener>> {
         let listener = std::net::TcpListener::bind((Ipv6Addr::LOCALHOST, 0))?;
         listener.set_nonblocking(true)?;

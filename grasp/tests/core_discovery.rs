@@ -376,9 +376,9 @@ fn rapid_answer_counts_only_if_it_comes_first() {
 fn impossible_questions_are_refused() {
     let sized = |n: usize| Question { objective: Objective::discovery("x".repeat(n)), ..ask(&[7], 1000) };
     let room = 1232 - disc(u32::MAX, gua(1), &"x".repeat(300), 6).encode().len() + 300;
-    assert!(sized(room).check().is_ok() && sized(room + 1).check().is_err());
+    assert!(sized(room).check(1232).is_ok() && sized(room + 1).check(1232).is_err());
     let objective = Objective::discovery("EX1").with_loop_count(0);
-    assert!(Question { objective, ..ask(&[7], 1000) }.check().is_err());
+    assert!(Question { objective, ..ask(&[7], 1000) }.check(1232).is_err());
     let mut node = Driver::discovery(&[A]);
     assert!(node.feed(Input::Discover(sized(2000))).is_empty());
     assert_eq!(node.core.counters().too_long, 1);

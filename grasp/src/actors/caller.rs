@@ -2,6 +2,7 @@
 
 use super::connection::Connection;
 use super::tally::Tally;
+use crate::protocol::Member;
 use crate::wire::{EndOption, Message, SessionId};
 use std::net::SocketAddr;
 use tokio::runtime::Handle;
@@ -13,16 +14,24 @@ const FAILED: &str = "this side has failed";
 /// negotiation that was requested is declined, so that the peer is not left in doubt.
 pub(crate) struct Caller {
     pub(crate) peer: SocketAddr,
+    /// Who that is, if the substrate knows.
+    pub(crate) member: Option<Member>,
     connection: Option<Box<Connection>>,
     requested: Option<SessionId>,
     tally: Tally,
 }
 
 impl Caller {
-    pub(crate) fn new(connection: Connection, peer: SocketAddr, message: &Message, tally: Tally) -> Self {
+    pub(crate) fn new(
+        connection: Connection,
+        peer: SocketAddr,
+        member: Option<Member>,
+        message: &Message,
+        tally: Tally,
+    ) -> Self {
         let negotiation = matches!(message, Message::RequestNegotiation { .. });
         let requested = message.session_id().filter(|_| negotiation);
-        Self { peer, connection: Some(Box::new(connection)), requested, tally }
+        Self { peer, member, connection: Some(Box::new(connection)), requested, tally }
     }
 
     /// The connection, for whoever answers.

@@ -75,7 +75,11 @@ impl<R: AsyncRead + Unpin> Reader<R> {
 
 impl Connection {
     pub(crate) fn new(stream: ByteStream, around: &Surroundings) -> Self {
-        let (limits, tally, chunk) = (around.limits(), around.tally.clone(), Box::new([0; CHUNK]));
+        Self::with_limits(stream, around, around.limits())
+    }
+
+    pub(crate) fn with_limits(stream: ByteStream, around: &Surroundings, limits: Limits) -> Self {
+        let (tally, chunk) = (around.tally.clone(), Box::new([0; CHUNK]));
         let source = Sheltered::new(stream, tally.clone());
         Self { source, framer: Framer::new(limits), limits, tally, chunk }
     }
@@ -111,8 +115,13 @@ pub(crate) enum Word {
 
 impl Outgoing {
     pub(crate) fn new() -> (Self, mpsc::Receiver<Word>) {
+        Self::with_room(OUTGOING)
+    }
+
+    /// For so many messages that wait.
+    pub(crate) fn with_room(messages: usize) -> (Self, mpsc::Receiver<Word>) {
         // One place is kept for the last words.
-        let (words, written) = mpsc::channel(OUTGOING + 1);
+        let (words, written) = mpsc::channel(messages + 1);
         (Self(words), written)
     }
 

@@ -131,7 +131,7 @@ impl Discovery {
         let tally = self.around.tally.clone();
         let delivered = async move {
             let deliver = async {
-                let mut stream = substrate.connect(network.connect(to).await?).await?;
+                let mut stream = substrate.connect(network.connect(to).await?, to).await?.stream;
                 stream.write_all(&bytes).await?;
                 stream.shutdown().await
             };
@@ -197,11 +197,15 @@ impl Pumped for Discovery {
     fn act(&mut self, output: Output, ctx: &mut Context<Self>) {
         match output {
             Output::Multicast { link, bytes } => self.outlook.multicast(link, bytes),
-            Output::Respond { to, bytes, .. } => match self.streams.remove(&to) {
+            Output::Respond { link, to, bytes } => match self.streams.remove(&to) {
                 Some(connection) => {
                     ctx.spawn(connection.answer(bytes).into_actor(self));
                 }
-                None => self.dial(to, bytes, ctx),
+                None => {
+                    if let Some(bytes) = self.outlook.answer(link, to, bytes) {
+                        self.dial(to, bytes, ctx);
+                    }
+                }
             },
             Output::Found { request, found } => {
                 if let Some(reply) = self.questions.remove(&request) {

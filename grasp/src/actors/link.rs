@@ -125,8 +125,8 @@ impl Link {
         let (around, link) = (self.around.clone(), ctx.address());
         let reading = async move {
             let accepting = contained_wait(&around.tally, "connection", around.substrate.accept(stream));
-            let Some(Ok(stream)) = accepting.await else { return };
-            let mut connection = Connection::new(stream, &around);
+            let Some(Ok(secured)) = accepting.await else { return };
+            let mut connection = Connection::new(secured.stream, &around);
             for _ in 0..ANSWERS {
                 let incoming = connection.next().await;
                 let last = !matches!(incoming, Incoming::Message(..));

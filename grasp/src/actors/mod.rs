@@ -21,6 +21,7 @@
 //! and finds in the [`ledger`] only sessions that are still there. What others wait for is asked again by the API, or, if a
 //! peer waits, declined ([`caller`]).
 
+pub(crate) mod adjacency;
 pub(crate) mod caller;
 pub(crate) mod connection;
 pub(crate) mod contained;

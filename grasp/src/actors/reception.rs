@@ -8,6 +8,8 @@ use super::node::{Arrived, Node};
 use super::surroundings::Surroundings;
 use crate::constants::INVALID_EXCERPT;
 use crate::net::{ByteStream, Listener};
+use crate::protocol::Member;
+use crate::substrate::Secured;
 use crate::wire::{DecodeError, Message, Value};
 use actix::prelude::*;
 use std::collections::VecDeque;
@@ -58,8 +60,8 @@ impl Reception {
                 // Only its being dropped is ever heard.
                 _ = &mut evicted => {}
                 first = tokio::time::timeout(timeout, first) => match first {
-                    Ok(Some((connection, message, raw))) => {
-                        let caller = Caller::new(connection, peer, &message, around.tally.clone());
+                    Ok(Some(First { connection, member, message, raw })) => {
+                        let caller = Caller::new(connection, peer, member, &message, around.tally.clone());
                         if let Err(unsent) = node.try_send(Arrived { caller, message, raw }) {
                             unsent.into_inner().caller.close();
                             around.tally.count("connections_refused", "busy");
@@ -73,17 +75,25 @@ impl Reception {
     }
 }
 
+/// How a connection begins.
+struct First {
+    connection: Connection,
+    member: Option<Member>,
+    message: Message,
+    raw: Vec<u8>,
+}
+
 /// The first message that is not a no-op; anything that is no message is answered, if it can be, and the end.
-async fn first_message(around: &Surroundings, stream: ByteStream) -> Option<(Connection, Message, Vec<u8>)> {
+async fn first_message(around: &Surroundings, stream: ByteStream) -> Option<First> {
     let accepting = contained_wait(&around.tally, "connection", around.substrate.accept(stream));
-    let stream = accepting.await?.ok()?;
+    let Secured { stream, member } = accepting.await?.ok()?;
     let mut connection = Connection::new(stream, around);
     loop {
         match connection.next().await {
             Incoming::Message(Message::Noop, _) => {}
             Incoming::Message(message, raw) => {
                 around.tally.count("messages_received", message.message_type().name());
-                return Some((connection, message, raw));
+                return Some(First { connection, member, message, raw });
             }
             Incoming::Undecodable(error) => {
                 around.tally.count("decode_errors", format!("{:?}", error.rule));

@@ -5,13 +5,14 @@ use super::contained::{Sheltered, contained_wait};
 use super::ledger::Slot;
 use super::surroundings::Surroundings;
 use crate::error::{Error, ErrorCode};
-use crate::net::{ByteStream, Network};
+use crate::net::Network;
+use crate::protocol::authorization::{Act, member_name};
 use crate::protocol::negotiation::Negotiation;
 use crate::protocol::session::{Call, Input, Outcome, Output, Standing};
 use crate::protocol::synchronization::Synchronization;
 use crate::protocol::{AsaHandle, Machine, Time};
 use crate::shell::{Pump, Pumped};
-use crate::substrate::Substrate;
+use crate::substrate::{Secured, Substrate};
 use crate::wire::SessionId;
 use actix::prelude::*;
 use futures_util::stream::{self, Stream};
@@ -85,8 +86,8 @@ impl Core {
 
 /// Where a session's connection comes from.
 pub(crate) enum Origin {
-    /// To be opened when there is a request.
-    Dial(Target),
+    /// To be opened when there is a request, to somebody who may answer for the objective.
+    Dial(Target, String),
     /// Accepted, its request read.
     Accepted(Box<Connection>),
 }
@@ -154,13 +155,21 @@ impl Session {
         }));
     }
 
-    fn dial(&mut self, target: Target, ctx: &mut Context<Self>) {
+    fn dial(&mut self, target: Target, objective: String, ctx: &mut Context<Self>) {
         let (network, substrate) = (self.around.network.clone(), self.around.substrate.clone());
-        let tally = self.around.tally.clone();
+        let around = self.around.clone();
         let dialled = async move {
-            let connecting = contained_wait(&tally, "connection", connect(&*network, &*substrate, target));
+            let connecting = contained_wait(&around.tally, "connection", connect(&*network, &*substrate, target));
             match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
-                Ok(result) => result.unwrap_or(Err("connecting has failed".to_owned())),
+                Ok(Some(Ok(Secured { stream, member }))) => {
+                    if around.permits(Act::Answer, &objective, member.as_ref()) {
+                        Ok(stream)
+                    } else {
+                        Err(format!("{} may not answer for {objective} here", member_name(member.as_ref())))
+                    }
+                }
+                Ok(Some(Err(error))) => Err(error),
+                Ok(None) => Err("connecting has failed".to_owned()),
                 Err(_) => Err("no connection within 5 s".to_owned()),
             }
         };
@@ -176,7 +185,7 @@ impl Session {
     }
 }
 
-async fn connect(network: &dyn Network, substrate: &dyn Substrate, target: Target) -> Result<ByteStream, String> {
+async fn connect(network: &dyn Network, substrate: &dyn Substrate, target: Target) -> Result<Secured, String> {
     let addresses = match target {
         Target::Address(address) => vec![address],
         Target::Name(name, port) => {
@@ -186,7 +195,9 @@ async fn connect(network: &dyn Network, substrate: &dyn Substrate, target: Targe
     let mut last = "no address".to_owned();
     for address in addresses {
         match network.connect(address).await {
-            Ok(stream) => return substrate.connect(stream).await.map_err(|error| format!("{address}: {error}")),
+            Ok(stream) => {
+                return substrate.connect(stream, address).await.map_err(|error| format!("{address}: {error}"));
+            }
             Err(error) => last = format!("{address}: {error}"),
         }
     }
@@ -306,9 +317,9 @@ impl Handler<Ask> for Session {
         self.calls.insert(id, reply);
         self.feed(Input::Call(id, call), ctx);
         if self.slot.is_some()
-            && let Some(Origin::Dial(target)) = self.origin.take()
+            && let Some(Origin::Dial(target, objective)) = self.origin.take()
         {
-            self.dial(target, ctx);
+            self.dial(target, objective, ctx);
         }
     }
 }

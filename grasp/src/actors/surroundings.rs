@@ -3,6 +3,8 @@
 use super::tally::Tally;
 use crate::config::NodeConfig;
 use crate::net::Network;
+use crate::protocol::Member;
+use crate::protocol::authorization::{Act, Authorization, member_name};
 use crate::recorder::Recorder;
 use crate::shell::Clock;
 use crate::substrate::Substrate;
@@ -19,6 +21,7 @@ pub(crate) struct Surroundings {
     pub(crate) recorder: Option<Recorder>,
     pub(crate) network: Arc<dyn Network>,
     pub(crate) substrate: Arc<dyn Substrate>,
+    pub(crate) authorization: Arc<Authorization>,
     pub(crate) tally: Tally,
     pub(crate) depth: usize,
     /// Largest message received; objectives that allow more raise it.
@@ -29,7 +32,7 @@ pub(crate) struct Surroundings {
     pub(crate) sessions: Arc<Vitals>,
 }
 
-/// Whose children the actors of a node are.
+/// Whose children the actors of a node are, unless it is a DULL instance that another carries.
 pub(crate) const OWNER: &str = "node";
 /// What all its sessions together are called.
 const SESSIONS: &str = "session";
@@ -47,12 +50,24 @@ impl Surroundings {
             recorder: config.recorder.clone(),
             network,
             substrate,
+            authorization: Arc::new(config.authorization.clone()),
             tally: Tally::default(),
             depth: config.message.depth,
             size: Arc::new(AtomicUsize::new(config.message.size)),
             keys: Arc::default(),
             sessions: supervisor.shared(SESSIONS),
         }
+    }
+
+    /// Tells whether the peer may do that; counts and logs if not.
+    pub(crate) fn permits(&self, act: Act, objective: &str, member: Option<&Member>) -> bool {
+        let permitted = self.authorization.permits(act, objective, member);
+        if !permitted {
+            let (node, act, member) = (&self.name, act.name(), member_name(member));
+            tracing::warn!(node, act, objective, member, "denied");
+            self.tally.count("denied", format!("{act} {objective}"));
+        }
+        permitted
     }
 
     pub(crate) fn limits(&self) -> Limits {

@@ -4,10 +4,12 @@
 
 mod asa;
 pub mod dump;
+mod neighbours;
 mod session;
 mod synchronization;
 
 pub use asa::{Asa, Negotiated};
+pub use neighbours::Neighbour;
 pub use session::{Session, Step};
 
 use crate::actors::discovery::{self, Discovery};
@@ -19,7 +21,7 @@ use crate::config::{Failure, NodeConfig, OnFailure};
 use crate::error::{Error, ErrorCode};
 use crate::net::{Listener, Network};
 use crate::protocol::AsaHandle;
-use crate::substrate::Substrate;
+use crate::substrate::{Standing, Substrate};
 use actix::dev::MessageResponse;
 use actix::prelude::*;
 use rand::{RngExt, SeedableRng};
@@ -50,6 +52,8 @@ pub struct Status {
     pub substrate: &'static str,
     /// Whether that authenticates members and protects messages.
     pub secure: bool,
+    /// What else there is to say about it.
+    pub standing: Standing,
     /// Whether GRASP may speak now.
     pub ready: bool,
     /// Links that are up: interface index, name, link-local address.
@@ -142,6 +146,10 @@ impl Grasp {
     ///
     /// Those of the system, if it cannot listen at all.
     pub fn start(config: NodeConfig, network: Arc<dyn Network>, substrate: Arc<dyn Substrate>) -> io::Result<Self> {
+        let mut config = config;
+        // What a multicast can hold is for the substrate to say.
+        config.discovery.multicast_size = substrate.multicast_size();
+        config.flood.multicast_size = substrate.multicast_size();
         let listener = if substrate.is_ready() { Some(listen(&config, &*network)?) } else { None };
         let listener = listener.map(|(listener, stable)| (Arc::from(listener), stable));
         let default_timeout = config.default_timeout;
@@ -149,7 +157,8 @@ impl Grasp {
         let mut random = ChaCha12Rng::from_seed(config.seed.unwrap_or_else(rand::random));
         let boss = Boss(config.on_failure.clone()).start().recipient();
         let policy = (RestartStrategy::OneForOne, config.restart);
-        let supervisor = Supervisor::start(OWNER, &tree, Placement::Here, policy, random.random(), boss);
+        let owner = if config.dull.is_some() { config.name.as_str() } else { OWNER };
+        let supervisor = Supervisor::start(owner, &tree, Placement::Here, policy, random.random(), boss);
         let around = Surroundings::new(&config, network, substrate, &supervisor);
         let parts = Parts { config, around, supervisor: supervisor.clone(), random, listener };
         let Wiring { node, discovery, flood } = node::start(parts);
@@ -204,6 +213,7 @@ impl Grasp {
             name: node.name,
             substrate: node.substrate,
             secure: node.secure,
+            standing: node.standing,
             ready: node.ready,
             links: node.links,
             global: node.global,

@@ -93,6 +93,11 @@ impl Network for Kernel {
         })
     }
 
+    fn listen_on(&self, interface: &Interface) -> io::Result<Box<dyn Listener>> {
+        let address = interface.link_local.ok_or(io::ErrorKind::AddrNotAvailable)?;
+        Ok(Box::new(KernelListener(listener(SocketAddrV6::new(address, 0, 0, interface.index))?)))
+    }
+
     fn listen(&self, ports: &[u16]) -> io::Result<Box<dyn Listener>> {
         let mut last = io::ErrorKind::InvalidInput.into();
         for port in ports {

@@ -81,6 +81,13 @@ pub trait Network: Send + Sync {
     /// Those of the system, for example while the address is still tentative.
     fn open_link(&self, interface: &Interface) -> io::Result<LinkSockets>;
 
+    /// Listens on the interface's own link-local address, on any port.
+    ///
+    /// # Errors
+    ///
+    /// Those of the system, for example while the address is still tentative.
+    fn listen_on(&self, interface: &Interface) -> io::Result<Box<dyn Listener>>;
+
     /// Listens for unicast requests on the first of `ports` that is free; 0 is any.
     ///
     /// # Errors

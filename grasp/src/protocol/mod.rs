@@ -1,7 +1,10 @@
 //! The decisions of RFC 8990. Pure: time is an argument, randomness is handed in, nothing here waits or moves.
 
+pub mod adjacency;
+pub mod authorization;
 pub mod cache;
 pub mod discovery;
+pub mod dull;
 pub mod flood;
 mod heard;
 mod machine;
@@ -17,6 +20,8 @@ pub mod synchronization;
 mod time;
 mod topology;
 
+pub use authorization::Member;
+pub use dull::Dull;
 pub use heard::Heard;
 pub use machine::Machine;
 pub use objective::{Announcement, AsaHandle, AsaLocator, Rapid};

@@ -293,6 +293,10 @@ impl Network for Faulty {
         self.inner.open_link(interface)
     }
 
+    fn listen_on(&self, interface: &Interface) -> io::Result<Box<dyn Listener>> {
+        Ok(Box::new(FaultyListener(self.inner.listen_on(interface)?, self.broken.clone())))
+    }
+
     fn listen(&self, ports: &[u16]) -> io::Result<Box<dyn Listener>> {
         Ok(Box::new(FaultyListener(self.inner.listen(ports)?, self.broken.clone())))
     }

@@ -7,6 +7,7 @@ use crate::actors::discovery::HeardByStream;
 use crate::actors::objective::{Requested, SynchRequested};
 use crate::actors::session::Target;
 use crate::api::dump::Kind;
+use crate::protocol::authorization::acts;
 use crate::protocol::session_id::Maker;
 use crate::wire::{Message as WireMessage, Objective, SessionId};
 use actix::prelude::*;
@@ -114,6 +115,10 @@ impl Handler<Arrived> for Node {
     fn handle(&mut self, Arrived { caller, message, raw }: Arrived, ctx: &mut Context<Self>) {
         supervision::strike();
         if self.secured().is_err() {
+            return caller.close();
+        }
+        let (act, objectives) = acts(&message);
+        if !objectives.iter().all(|name| self.around.permits(act, name, caller.member.as_ref())) {
             return caller.close();
         }
         match message {

@@ -151,7 +151,7 @@ impl Handler<Discover> for Node {
             initiator: std::net::Ipv6Addr::UNSPECIFIED.into(),
             objective: objective.clone(),
         };
-        let (size, limit) = (size.encode().len(), crate::constants::MAX_MULTICAST_SIZE);
+        let (size, limit) = (size.encode().len(), self.config.discovery.multicast_size);
         if size > limit {
             let detail = format!("the message has {size} bytes; {limit} fit into a multicast");
             return Err(Error::new(ErrorCode::Unspecified, detail));
@@ -211,12 +211,14 @@ impl Handler<Open> for Node {
         let kind = if negotiation { Kind::of_negotiation(&objective) } else { Kind::Synchronization };
         let slot = self.slot(session_id, Maker::Us, target.clone(), &objective.name, kind);
         let config = self.session_config(session_id, &objective.name);
+        let name = objective.name.clone();
         let core = if negotiation {
             Core::Negotiation(Box::new(Negotiation::initiator(config, objective)))
         } else {
             Core::Synchronization(Box::new(Synchronization::new(config, &objective.name)))
         };
-        let session = Session::start_in(self.around.clone(), core, Origin::Dial(target), slot, asa);
+        let origin = Origin::Dial(target, name);
+        let session = Session::start_in(self.around.clone(), core, origin, slot, asa);
         Ok((Held(session), session_id))
     }
 }
@@ -299,6 +301,7 @@ impl Handler<Describe> for Node {
             name: self.config.name.clone(),
             substrate: substrate.name(),
             secure: substrate.is_secure(),
+            standing: substrate.standing(),
             ready: substrate.is_ready(),
             links: self.links.iter().map(|(id, link)| (*id, link.name.clone(), link.address)).collect(),
             global: self.topology.global,
@@ -308,7 +311,7 @@ impl Handler<Describe> for Node {
             sessions: entries.places.len(),
             session_ids: entries.ids.active(),
             session_id_clashes: entries.ids.clashes,
-            counters: self.around.tally.read(),
+            counters: substrate.counters().into_iter().chain(self.around.tally.read()).collect(),
         }
     }
 }

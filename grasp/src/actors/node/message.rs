@@ -1,9 +1,11 @@
 //! What the node hears: calls of the API, and word from the other actors.
 
 use super::Node;
+use crate::actors::adjacency::Adjacency;
 use crate::actors::caller::Caller;
 use crate::actors::discovery::Asking;
 use crate::actors::session::{Handed, Held, Session, Target};
+use crate::api::Grasp;
 use crate::api::dump::{ObjectiveEntry, SessionEntry};
 use crate::error::Error;
 use crate::net::Interface;
@@ -67,6 +69,7 @@ message!(
         -> Result<oneshot::Receiver<Result<(), Error>>, Error>
 );
 message!(Describe {} -> Description);
+message!(ListLinks {} -> Vec<ListedLink>);
 message!(ListObjectives {} -> Vec<ObjectiveEntry>);
 message!(ListSessions {} -> Vec<Listed>);
 message!(
@@ -100,6 +103,13 @@ impl Drop for Registered {
     }
 }
 
+/// A link with what stands on it.
+pub(crate) struct ListedLink {
+    pub(crate) interface: String,
+    pub(crate) adjacency: Option<Mailbox<Adjacency>>,
+    pub(crate) dull: Option<Grasp>,
+}
+
 /// A session as far as the node knows it, and who knows the rest.
 pub(crate) struct Listed {
     pub(crate) entry: SessionEntry,
@@ -112,6 +122,7 @@ pub(crate) struct Description {
     pub(crate) name: String,
     pub(crate) substrate: &'static str,
     pub(crate) secure: bool,
+    pub(crate) standing: crate::substrate::Standing,
     pub(crate) ready: bool,
     pub(crate) links: Vec<(LinkId, String, std::net::Ipv6Addr)>,
     pub(crate) global: Option<std::net::Ipv6Addr>,

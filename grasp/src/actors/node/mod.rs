@@ -13,13 +13,14 @@ use super::discovery::{self, Discovery};
 use super::flood::Flood;
 use super::interfaces::{Interfaces, Look};
 use super::ledger::{Occupant, Slot};
-use super::link::{Link, Wiring};
+use super::link::Wiring;
 use super::lives::{End, Lives};
 use super::objective::{self, Objective};
-use super::outlook::{Offer, Outlook};
+use super::outlook::{Offer, Outlook, Port};
 use super::reception::Reception;
 use super::session::Target;
 use super::surroundings::Surroundings;
+use crate::api::Grasp;
 use crate::api::dump::Kind;
 use crate::config::NodeConfig;
 use crate::error::{Error, ErrorCode};
@@ -59,7 +60,9 @@ pub(crate) struct Node {
 struct OpenLink {
     name: String,
     address: Ipv6Addr,
-    actor: Mailbox<Link>,
+    port: Port,
+    /// The DULL instance on the same link, if this node carries one.
+    dull: Option<Grasp>,
 }
 
 /// What a node is made of.
@@ -146,8 +149,8 @@ impl Node {
         if self.around.substrate.is_ready() {
             return Ok(());
         }
-        let detail =
-            "no substrate is configured; choose one in the manifest, [grasp] substrate = \"insecure-lab\" in a lab";
+        let detail = "no substrate is configured; choose one in the manifest, [grasp] substrate: \"tls\" with certificates of a domain \
+             (asa keys makes them), \"quads\" to talk with graspy, \"insecure-lab\" in a laboratory";
         Err(Error::new(ErrorCode::NoSecurity, detail))
     }
 
@@ -223,9 +226,18 @@ impl Actor for Node {
         let substrate = &self.around.substrate;
         if !substrate.is_ready() {
             tracing::warn!(node = self.config.name, "no substrate: this node neither speaks nor listens");
-        } else if !substrate.is_secure() {
+        } else if !substrate.is_secure() && self.config.dull.is_none() {
             let (node, name) = (&self.config.name, substrate.name());
-            tracing::warn!(node, substrate = name, "INSECURE: anyone on these links can read and forge GRASP messages");
+            match substrate.standing().caveat {
+                Some(caveat) => tracing::warn!(node, substrate = name, "INSECURE: {caveat}"),
+                None => {
+                    tracing::warn!(
+                        node,
+                        substrate = name,
+                        "INSECURE: anyone on these links can read and forge GRASP messages"
+                    );
+                }
+            }
         }
         self.catch_up(ctx);
     }

@@ -293,6 +293,11 @@ impl Network for FabricNode {
         Box::pin(async move { changed.notified().await })
     }
 
+    fn listen_on(&self, interface: &Interface) -> io::Result<Box<dyn Listener>> {
+        let address = interface.link_local.ok_or(io::ErrorKind::AddrNotAvailable)?;
+        Ok(Box::new(self.bind(address, &[0])?))
+    }
+
     fn open_link(&self, interface: &Interface) -> io::Result<LinkSockets> {
         let address = interface.link_local.ok_or(io::ErrorKind::AddrNotAvailable)?;
         let answers = self.bind(address, &[0])?;

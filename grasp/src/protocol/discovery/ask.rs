@@ -2,7 +2,7 @@
 
 use super::Discovery;
 use super::event::{Found, Output, Question, Scope};
-use crate::constants::{DISCOVERY_UNIT, LONG_TTL, MAX_MULTICAST_SIZE};
+use crate::constants::{DISCOVERY_UNIT, LONG_TTL};
 use crate::protocol::cache::Entry;
 use crate::protocol::seen::Origin;
 use crate::protocol::{AsaLocator, LinkId, Time};
@@ -85,7 +85,7 @@ impl Discovery {
             let initiator = IpAddr::V6(self.topology.initiator(link));
             let objective = running.question.objective.clone().with_assigned_flags();
             let bytes = Message::Discovery { session_id, initiator, objective }.encode();
-            if bytes.len() > MAX_MULTICAST_SIZE {
+            if bytes.len() > self.config.multicast_size {
                 self.counters.too_long += 1;
                 continue;
             }

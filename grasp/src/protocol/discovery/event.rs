@@ -3,7 +3,7 @@
 use crate::constants::MAX_MULTICAST_SIZE;
 use crate::error::{Error, ErrorCode};
 use crate::protocol::rate::RelayRate;
-use crate::protocol::{Announcement, AsaHandle, AsaLocator, Heard, LinkId, Topology};
+use crate::protocol::{Announcement, AsaHandle, AsaLocator, Dull, Heard, LinkId, Topology};
 use crate::wire::{Locator, Message, Objective, SessionId};
 use serde::{Deserialize, Serialize};
 use std::net::{Ipv6Addr, SocketAddr};
@@ -20,6 +20,10 @@ pub struct DiscoveryConfig {
     pub relays_max: usize,
     /// Rate of relaying.
     pub relay_rate: RelayRate,
+    /// Bytes of the longest message that is sent to a whole link.
+    pub multicast_size: usize,
+    /// The rules of a DULL instance, if this is one.
+    pub dull: Option<Dull>,
     /// What may be said and believed.
     pub settings: DiscoverySettings,
 }
@@ -31,6 +35,8 @@ impl Default for DiscoveryConfig {
             seen_capacity: 65_536,
             relays_max: 4_096,
             relay_rate: RelayRate::default(),
+            multicast_size: MAX_MULTICAST_SIZE,
+            dull: None,
             settings: DiscoverySettings::default(),
         }
     }
@@ -92,15 +98,15 @@ impl Question {
     /// # Errors
     ///
     /// `#03` for a loop count of 0, or an objective too long for a multicast (RFC 8990 §2.5.3).
-    pub fn check(&self) -> Result<(), Error> {
+    pub fn check(&self, multicast_size: usize) -> Result<(), Error> {
         let objective = self.objective.clone();
         if objective.loop_count == 0 {
             return Err(Error::new(ErrorCode::Unspecified, format!("{}: a loop count is 1 to 255", objective.name)));
         }
         let initiator = Ipv6Addr::UNSPECIFIED.into();
         let size = Message::Discovery { session_id: SessionId::MAX, initiator, objective }.encode().len();
-        if size > MAX_MULTICAST_SIZE {
-            let detail = format!("{size} bytes; a discovery holds at most {MAX_MULTICAST_SIZE}");
+        if size > multicast_size {
+            let detail = format!("{size} bytes; a discovery holds at most {multicast_size}");
             return Err(Error::new(ErrorCode::Unspecified, detail));
         }
         Ok(())

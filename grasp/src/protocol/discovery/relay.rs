@@ -4,7 +4,7 @@ use super::Discovery;
 use super::answer::{Asked, dedup, divert_ttl, messagefuls};
 use super::ask::{Response, everywhere};
 use super::event::Output;
-use crate::constants::{DISCOVERY_UNIT, MAX_MULTICAST_SIZE};
+use crate::constants::DISCOVERY_UNIT;
 use crate::protocol::seen::Origin;
 use crate::protocol::{LinkId, Time};
 use crate::wire::{Answer, Locator, Message, with_loop_count};
@@ -46,7 +46,7 @@ impl Discovery {
             return;
         }
         let Ok(bytes) = with_loop_count(raw, loop_count) else { return };
-        if bytes.len() > MAX_MULTICAST_SIZE {
+        if bytes.len() > self.config.multicast_size {
             self.counters.too_long += 1;
             return;
         }

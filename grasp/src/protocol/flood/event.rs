@@ -1,9 +1,10 @@
 //! What the flooding core hears and says.
 
 use super::Flooded;
+use crate::constants::MAX_MULTICAST_SIZE;
 use crate::error::Error;
 use crate::protocol::rate::RelayRate;
-use crate::protocol::{Heard, LinkId, Topology};
+use crate::protocol::{Dull, Heard, LinkId, Topology};
 use crate::wire::{Locator, Objective, SessionId};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -21,6 +22,10 @@ pub struct FloodConfig {
     pub relay: bool,
     /// Rate of relaying.
     pub relay_rate: RelayRate,
+    /// Bytes of the longest message that is sent to a whole link.
+    pub multicast_size: usize,
+    /// The rules of a DULL instance, if this is one.
+    pub dull: Option<Dull>,
     /// Average pause between two floods of one local objective (RFC 8085 §3.1.3).
     pub interval: Duration,
     /// Floods of one local objective allowed at once.
@@ -35,6 +40,8 @@ impl Default for FloodConfig {
             seen_capacity: 65_536,
             relay: true,
             relay_rate: RelayRate::default(),
+            multicast_size: MAX_MULTICAST_SIZE,
+            dull: None,
             interval: Duration::from_secs(3),
             burst: 10,
         }

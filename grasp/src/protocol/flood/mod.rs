@@ -9,7 +9,6 @@ pub use store::{Brought, FloodStore, Flooded};
 use super::rate::{Bucket, RelayLimiter};
 use super::seen::{Seen, origin};
 use super::{Heard, LinkId, LinkInfo, Machine, Time, Topology};
-use crate::constants::MAX_MULTICAST_SIZE;
 use crate::error::{Error, ErrorCode};
 use crate::wire::{Locator, Message, Objective, SessionId, TaggedObjective, Value, with_loop_count};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -132,7 +131,7 @@ impl Flood {
             return;
         }
         let Ok(bytes) = with_loop_count(raw, left) else { return };
-        if bytes.len() > MAX_MULTICAST_SIZE {
+        if bytes.len() > self.config.multicast_size {
             self.counters.too_long += 1;
             return;
         }
@@ -164,8 +163,8 @@ impl Flood {
             let initiator = IpAddr::V6(if local != 0 { link.address } else { self.topology.initiator(link) });
             let objectives: Vec<_> = objectives.iter().map(|o| self.tagged(o, link, link_only)).collect();
             let bytes = Message::Flood { session_id, initiator, ttl, objectives: objectives.clone() }.encode();
-            if bytes.len() > MAX_MULTICAST_SIZE {
-                let detail = format!("{} bytes; a flood holds at most {MAX_MULTICAST_SIZE}", bytes.len());
+            if bytes.len() > self.config.multicast_size {
+                let detail = format!("{} bytes; a flood holds at most {}", bytes.len(), self.config.multicast_size);
                 return Err(Error::new(ErrorCode::Unspecified, detail));
             }
             messages.push((link.id, initiator, bytes, objectives));

@@ -1,0 +1,413 @@
+//! The neighbours on one link of a substrate that carries discoveries and floods over connections (RFC 8994 §6.9.2): whom to
+//! dial, whom to keep, when to be heard.
+//!
+//! Each node announces itself on the link by DULL floods. Of two nodes the one with the lower address and port dials, the other
+//! one only if it waits in vain. A connection is alive as long as something comes on it; each side sees to that.
+
+use super::{Machine, Time};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{Ipv6Addr, SocketAddrV6};
+use std::time::Duration;
+
+/// Pauses between the first announcements; after them comes [`AdjacencyConfig::announce_every`].
+const FIRST_ANNOUNCEMENTS: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(3), Duration::from_secs(9)];
+
+/// Bounds and times of a link's adjacency.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AdjacencyConfig {
+    /// Between announcements (RFC 8994 §6.4).
+    pub announce_every: Duration,
+    /// Least time between two announcements that newcomers call for.
+    pub announce_soonest: Duration,
+    /// Neighbours known by announcement; one that has failed makes room.
+    pub candidates: usize,
+    /// Attempts to connect at once.
+    pub dials: usize,
+    /// Connections at once.
+    pub connections: usize,
+    /// Accepted connections from one address at once; the oldest makes room.
+    pub per_address: usize,
+    /// How long the node with the higher address waits to be dialled.
+    pub grace: Duration,
+    /// Pause after a first failed attempt; it doubles.
+    pub first_pause: Duration,
+    /// Longest pause between attempts.
+    pub longest_pause: Duration,
+    /// Between signs of life on a connection.
+    pub keep_alive: Duration,
+    /// A connection on which nothing has come for so long is dead.
+    pub silence: Duration,
+}
+
+impl Default for AdjacencyConfig {
+    fn default() -> Self {
+        Self {
+            announce_every: Duration::from_secs(60),
+            announce_soonest: Duration::from_secs(3),
+            candidates: 256,
+            dials: 16,
+            connections: 256,
+            per_address: 8,
+            grace: Duration::from_secs(5),
+            first_pause: Duration::from_secs(1),
+            longest_pause: Duration::from_secs(60),
+            keep_alive: Duration::from_secs(30),
+            silence: Duration::from_secs(95),
+        }
+    }
+}
+
+/// Identifies a connection towards the actor.
+pub type ConnectionId = u64;
+
+/// What the core hears.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Input {
+    /// A neighbour has announced where it accepts connections.
+    Announced {
+        /// Its link-local address and port.
+        at: SocketAddrV6,
+        /// How long that holds; `None` for ever.
+        lifetime: Option<Duration>,
+    },
+    /// A connection that was wanted is there, and the peer is a member.
+    Dialled {
+        /// To whom.
+        at: SocketAddrV6,
+        /// The connection.
+        connection: ConnectionId,
+    },
+    /// It could not be made, or the peer is no member.
+    Refused {
+        /// To whom.
+        at: SocketAddrV6,
+    },
+    /// A member has connected.
+    Accepted {
+        /// From this address.
+        from: Ipv6Addr,
+        /// The connection.
+        connection: ConnectionId,
+    },
+    /// Something came on a connection.
+    Heard {
+        /// The connection.
+        connection: ConnectionId,
+    },
+    /// A connection has ended.
+    Closed {
+        /// The connection.
+        connection: ConnectionId,
+    },
+}
+
+/// What the core wants done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Output {
+    /// Announce this node on the link.
+    Announce,
+    /// Connect to a neighbour; [`Input::Dialled`] or [`Input::Refused`] follows.
+    Dial(SocketAddrV6),
+    /// Give a sign of life.
+    KeepAlive(ConnectionId),
+    /// Close it; nothing follows.
+    Close(ConnectionId),
+}
+
+/// Counts of what happened; a bound that bites moves one of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct AdjacencyCounters {
+    pub dialled: u64,
+    pub accepted: u64,
+    pub refused: u64,
+    pub silent: u64,
+    pub candidates_full: u64,
+    pub connections_full: u64,
+    pub connections_replaced: u64,
+}
+
+#[derive(Debug)]
+enum State {
+    /// To be dialled at that time.
+    Waiting(Time),
+    Dialling,
+    Connected(ConnectionId),
+}
+
+#[derive(Debug)]
+struct Candidate {
+    state: State,
+    failures: u32,
+    expires: Option<Time>,
+}
+
+impl Candidate {
+    fn waits_until(&self) -> Option<Time> {
+        if let State::Waiting(at) = self.state { Some(at) } else { None }
+    }
+}
+
+#[derive(Debug)]
+struct Open {
+    /// Who has connected; `None` if this node has.
+    from: Option<Ipv6Addr>,
+    heard: Time,
+    keep_alive: Time,
+}
+
+/// The core of one link.
+#[derive(Debug)]
+pub struct Adjacency {
+    config: AdjacencyConfig,
+    own: SocketAddrV6,
+    candidates: BTreeMap<(Ipv6Addr, u16), Candidate>,
+    open: BTreeMap<ConnectionId, Open>,
+    announced: Option<Time>,
+    /// Announcements made of the first ones.
+    first: usize,
+    announce: Time,
+    counters: AdjacencyCounters,
+    outputs: VecDeque<Output>,
+}
+
+impl Adjacency {
+    /// A core that accepts connections at `own` and announces itself as soon as it is woken.
+    #[must_use]
+    pub fn new(config: AdjacencyConfig, own: SocketAddrV6, now: Time) -> Self {
+        Self {
+            config,
+            own,
+            candidates: BTreeMap::new(),
+            open: BTreeMap::new(),
+            announced: None,
+            first: 0,
+            announce: now,
+            counters: AdjacencyCounters::default(),
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// What has been counted so far.
+    #[must_use]
+    pub fn counters(&self) -> &AdjacencyCounters {
+        &self.counters
+    }
+
+    /// Connections open now.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.open.len()
+    }
+
+    /// Neighbours known by announcement.
+    #[must_use]
+    pub fn candidates(&self) -> usize {
+        self.candidates.len()
+    }
+
+    fn key(at: &SocketAddrV6) -> (Ipv6Addr, u16) {
+        (*at.ip(), at.port())
+    }
+
+    fn announced(&mut self, now: Time, at: &SocketAddrV6, lifetime: Option<Duration>) {
+        let key = Self::key(at);
+        if key == Self::key(&self.own) || !at.ip().is_unicast_link_local() || at.port() == 0 {
+            return;
+        }
+        let expires = lifetime.map(|lifetime| now + lifetime);
+        if let Some(known) = self.candidates.get_mut(&key) {
+            known.expires = expires;
+            return;
+        }
+        if self.candidates.len() >= self.config.candidates && !self.make_room(now) {
+            self.counters.candidates_full += 1;
+            return;
+        }
+        let first = if Self::key(&self.own) < key { now } else { now + self.config.grace };
+        self.candidates.insert(key, Candidate { state: State::Waiting(first), failures: 0, expires });
+        // Who is new has not heard of this node yet.
+        let soon = self.announced.map_or(now, |last| last + self.config.announce_soonest).max(now);
+        self.announce = self.announce.min(soon);
+    }
+
+    /// Forgets one that is not connected: expired ones, else the one that has failed most.
+    fn make_room(&mut self, now: Time) -> bool {
+        self.candidates.retain(|_, one| {
+            !matches!(one.state, State::Waiting(_)) || one.expires.is_none_or(|expires| expires > now)
+        });
+        if self.candidates.len() < self.config.candidates {
+            return true;
+        }
+        let waiting =
+            self.candidates.iter().filter(|(_, one)| matches!(one.state, State::Waiting(_)) && one.failures > 0);
+        let Some(key) = waiting.max_by_key(|(_, one)| one.failures).map(|(key, _)| *key) else { return false };
+        self.counters.candidates_full += 1;
+        self.candidates.remove(&key);
+        true
+    }
+
+    fn opened(&mut self, now: Time, connection: ConnectionId, from: Option<Ipv6Addr>) {
+        let keep_alive = now + self.config.keep_alive;
+        self.open.insert(connection, Open { from, heard: now, keep_alive });
+    }
+
+    fn dialled(&mut self, now: Time, at: &SocketAddrV6, connection: ConnectionId) {
+        let full = self.open.len() >= self.config.connections;
+        match self.candidates.get_mut(&Self::key(at)) {
+            Some(candidate) if matches!(candidate.state, State::Dialling) && !full => {
+                (candidate.state, candidate.failures) = (State::Connected(connection), 0);
+                self.counters.dialled += 1;
+                self.opened(now, connection, None);
+            }
+            known => {
+                if let Some(candidate) = known {
+                    candidate.state = State::Waiting(now + self.config.longest_pause);
+                }
+                self.counters.connections_full += u64::from(full);
+                self.outputs.push_back(Output::Close(connection));
+            }
+        }
+    }
+
+    fn refused(&mut self, now: Time, at: &SocketAddrV6) {
+        let config = &self.config;
+        let Some(candidate) = self.candidates.get_mut(&Self::key(at)) else { return };
+        if !matches!(candidate.state, State::Dialling) {
+            return;
+        }
+        self.counters.refused += 1;
+        let pause = config.first_pause.saturating_mul(1 << candidate.failures.min(16)).min(config.longest_pause);
+        candidate.failures = candidate.failures.saturating_add(1);
+        candidate.state = State::Waiting(now + pause);
+    }
+
+    fn accepted(&mut self, now: Time, from: Ipv6Addr, connection: ConnectionId) {
+        let from_there = self.open.iter().filter(|(_, open)| open.from == Some(from));
+        let (count, oldest) = (from_there.clone().count(), from_there.min_by_key(|(id, _)| **id).map(|(id, _)| *id));
+        if let Some(oldest) = oldest.filter(|_| count >= self.config.per_address) {
+            self.counters.connections_replaced += 1;
+            self.open.remove(&oldest);
+            self.outputs.push_back(Output::Close(oldest));
+        } else if self.open.len() >= self.config.connections {
+            self.counters.connections_full += 1;
+            self.outputs.push_back(Output::Close(connection));
+            return;
+        }
+        self.counters.accepted += 1;
+        self.opened(now, connection, Some(from));
+    }
+
+    fn closed(&mut self, now: Time, connection: ConnectionId) {
+        self.open.remove(&connection);
+        let its = |candidate: &&mut Candidate| matches!(candidate.state, State::Connected(id) if id == connection);
+        if let Some(candidate) = self.candidates.values_mut().find(its) {
+            candidate.state = State::Waiting(now + self.config.first_pause);
+            candidate.failures = 1;
+        }
+    }
+
+    fn announce_if_due(&mut self, now: Time) {
+        if self.announce > now {
+            return;
+        }
+        self.outputs.push_back(Output::Announce);
+        self.announced = Some(now);
+        let pause = FIRST_ANNOUNCEMENTS.get(self.first).copied().unwrap_or(self.config.announce_every);
+        self.first = self.first.saturating_add(1);
+        self.announce = now + pause;
+    }
+
+    /// As many connections from an address as there are candidates at it that this node has not reached: they have dialled.
+    fn is_met(&self, address: Ipv6Addr) -> bool {
+        let at_address = self.candidates.range((address, 0)..=(address, u16::MAX));
+        let missing = at_address.filter(|(_, one)| !matches!(one.state, State::Connected(_))).count();
+        self.open.values().filter(|open| open.from == Some(address)).count() >= missing
+    }
+
+    fn dial_if_due(&mut self, now: Time) {
+        self.candidates.retain(|_, one| {
+            !matches!(one.state, State::Waiting(_)) || one.expires.is_none_or(|expires| expires > now)
+        });
+        let dialling = self.candidates.values().filter(|one| matches!(one.state, State::Dialling)).count();
+        let mut free = self.config.dials.saturating_sub(dialling);
+        let mut due: Vec<_> = self
+            .candidates
+            .iter()
+            .filter_map(|(key, one)| Some((one.failures, one.waits_until().filter(|at| *at <= now)?, *key)))
+            .collect();
+        // Those that have never failed first, so that names that lead nowhere keep nobody waiting.
+        due.sort_unstable();
+        for (_, _, key) in due {
+            let met = self.is_met(key.0);
+            let Some(candidate) = self.candidates.get_mut(&key) else { continue };
+            if met {
+                candidate.state = State::Waiting(now + self.config.keep_alive);
+            } else if free > 0 {
+                free -= 1;
+                candidate.state = State::Dialling;
+                self.outputs.push_back(Output::Dial(SocketAddrV6::new(key.0, key.1, 0, self.own.scope_id())));
+            }
+        }
+    }
+
+    fn look_after_connections(&mut self, now: Time) {
+        let dead = |open: &Open| now.since(open.heard) >= self.config.silence;
+        let silent: Vec<_> = self.open.iter().filter(|(_, open)| dead(open)).map(|(id, _)| *id).collect();
+        for connection in silent {
+            self.counters.silent += 1;
+            self.outputs.push_back(Output::Close(connection));
+            self.closed(now, connection);
+        }
+        for (id, open) in &mut self.open {
+            if open.keep_alive <= now {
+                open.keep_alive = now + self.config.keep_alive;
+                self.outputs.push_back(Output::KeepAlive(*id));
+            }
+        }
+    }
+}
+
+impl Machine for Adjacency {
+    type Input = Input;
+    type Output = Output;
+
+    fn handle(&mut self, now: Time, input: Input) {
+        match input {
+            Input::Announced { at, lifetime } => self.announced(now, &at, lifetime),
+            Input::Dialled { at, connection } => self.dialled(now, &at, connection),
+            Input::Refused { at } => self.refused(now, &at),
+            Input::Accepted { from, connection } => self.accepted(now, from, connection),
+            Input::Heard { connection } => {
+                if let Some(open) = self.open.get_mut(&connection) {
+                    open.heard = now;
+                }
+            }
+            Input::Closed { connection } => self.closed(now, connection),
+        }
+        self.wake(now);
+    }
+
+    fn wake(&mut self, now: Time) {
+        self.announce_if_due(now);
+        self.look_after_connections(now);
+        self.dial_if_due(now);
+    }
+
+    fn poll(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    fn deadline(&self) -> Option<Time> {
+        let free =
+            self.candidates.values().filter(|one| matches!(one.state, State::Dialling)).count() < self.config.dials;
+        // With no attempt free, the end of one wakes the core.
+        let dials = self.candidates.values().filter_map(Candidate::waits_until).filter(|_| free);
+        let silence = self.config.silence;
+        let connections = self.open.values().map(|open| open.keep_alive.min(open.heard + silence));
+        dials.chain(connections).chain([self.announce]).min()
+    }
+}

@@ -46,6 +46,7 @@ impl Manifest {
                 relay_rate,
                 interval: millis(limits.flood_interval_ms),
                 burst: limits.flood_burst,
+                ..FloodConfig::default()
             },
             default_timeout: millis(grasp.default_timeout_ms),
             session_cap: (grasp.session_cap_ms > 0).then(|| millis(grasp.session_cap_ms)),

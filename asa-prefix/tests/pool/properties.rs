@@ -131,7 +131,6 @@ impl World {
                     }
                 }
                 (Request::Accept { deal, block }, _) if !self.is_ending(&deal) => {
-                    // A provider that offers it once more has not counted an earlier acceptance.
                     let void = |old: &Claim| matches!(old, Claim::Taking(old) if old.peer == deal.peer);
                     self.claims.retain(|(other, _), old| !(other.overlaps(&block) && void(old)));
                     self.claim(block, Claim::Taking(deal));
@@ -259,7 +258,11 @@ impl World {
             }
             Op::Ask(session) => self.send(bench, Request::Ask { deal: deal_of(session), want: want(60) }),
             Op::Accept(session, at) => {
-                self.send(bench, Request::Accept { deal: deal_of(session), block: foreign(at) });
+                let (deal, block) = (deal_of(session), foreign(at));
+                // A provider that offers it once more has not counted an earlier acceptance.
+                let void = |old: &Claim| matches!(old, Claim::Taking(old) if old.peer == deal.peer && *old != deal);
+                self.claims.retain(|(other, _), old| !(other.overlaps(&block) && void(old)));
+                self.send(bench, Request::Accept { deal, block });
             }
             Op::Taken(session, how) => {
                 let deal = deal_of(session);

@@ -1,4 +1,5 @@
 //! Neighbours on one link: whom to dial, whom to keep (RFC 8994 §6.9.2).
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use grasp::protocol::adjacency::{Adjacency, AdjacencyConfig, Input, Output};
 use grasp::protocol::{Machine, Time};

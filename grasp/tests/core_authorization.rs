@@ -1,4 +1,5 @@
 //! Which members may do what with which objective.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use grasp::protocol::Member;
 use grasp::protocol::authorization::{Act, Authorization};

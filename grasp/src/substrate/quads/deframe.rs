@@ -97,6 +97,12 @@ impl Deframer {
         self.under_way.as_ref().map(|message| message.since + FAILURE_DELAY)
     }
 
+    /// Whether the message that is under way has failed already; only counters may depend on that.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.under_way.as_ref().is_some_and(|message| message.parts.is_none())
+    }
+
     /// Bytes that it holds, for a bound on its memory.
     #[must_use]
     pub fn held(&self) -> usize {

@@ -16,7 +16,8 @@
 //! message that is never completed have one reaction in common: nothing is answered, and the connection ends
 //! [`FAILURE_DELAY`] after the first byte of that message was read. Until then as many bytes are read as for the longest
 //! message: with fewer, the kernel would end the connection by a reset where bytes were left unread, or advertise another
-//! window. That the peer has closed changes nothing of it. An undecryptable multicast has no reaction at all.
+//! window. That the peer has closed changes nothing of it. An undecryptable multicast has no reaction at all. A first message
+//! has no more time than the node gives to any: it counts from the start of the connection, so it does not tell either.
 //!
 //! What remains can be told apart: a message that is opened has the effect that the protocol gives it, at once, also if it was
 //! altered or sent again. A connection on which nothing was ever sent, or whose last message was complete, ends as on any other

@@ -27,6 +27,7 @@ pub(super) struct QuadsStream {
     timer: Option<Pin<Box<Sleep>>>,
     peer_closed: bool,
     failed: bool,
+    counted: bool,
     /// The ciphertext that is written, and how much of it has been.
     sealed: Vec<u8>,
     written: usize,
@@ -48,6 +49,7 @@ impl QuadsStream {
             timer: None,
             peer_closed: false,
             failed: false,
+            counted: false,
             sealed: Vec::new(),
             written: 0,
             length: 0,
@@ -80,6 +82,9 @@ impl QuadsStream {
         ready!(Pin::new(&mut self.inner).poll_read(cx, &mut read))?;
         self.peer_closed = read.filled().is_empty();
         self.deframer.push(Time(self.started.elapsed()), read.filled());
+        if self.deframer.has_failed() {
+            self.count();
+        }
         Poll::Ready(Ok(true))
     }
 
@@ -97,6 +102,13 @@ impl QuadsStream {
         timer.as_mut().poll(cx)
     }
 
+    fn count(&mut self) {
+        if !self.counted {
+            self.counted = true;
+            self.counts.undecryptable_stream();
+        }
+    }
+
     fn poll_sealed(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.written < self.sealed.len() {
             match ready!(Pin::new(&mut self.inner).poll_write(cx, &self.sealed[self.written..]))? {
@@ -112,6 +124,15 @@ impl QuadsStream {
 
 fn failure() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, "a message that this group's key does not open")
+}
+
+impl Drop for QuadsStream {
+    /// Whoever limits the time of a first message may let go before the deadline.
+    fn drop(&mut self) {
+        if self.deframer.deadline().is_some() {
+            self.count();
+        }
+    }
 }
 
 impl AsyncRead for QuadsStream {
@@ -135,7 +156,7 @@ impl AsyncRead for QuadsStream {
             }
             ready!(this.poll_deadline(cx));
             this.failed = true;
-            this.counts.undecryptable_stream();
+            this.count();
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Who may hear and be heard: the security and transport substrate under GRASP (RFC 8990 §2.5.1).
 
 mod open;
+pub mod tls;
 
 pub use open::{Dull, InsecureLab, Unprotected};
 

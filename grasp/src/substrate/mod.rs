@@ -2,6 +2,7 @@
 
 mod open;
 pub mod quads;
+pub mod tls;
 
 pub use open::{Dull, InsecureLab, Unprotected};
 pub use quads::Quads;

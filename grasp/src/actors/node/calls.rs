@@ -323,6 +323,7 @@ impl Handler<Describe> for Node {
             name: self.config.name.clone(),
             substrate: substrate.name(),
             secure: substrate.is_secure(),
+            dull: self.config.dull.is_some(),
             standing: substrate.standing(),
             ready: substrate.is_ready(),
             links: self.links.iter().map(|(id, link)| (*id, link.name.clone(), link.address)).collect(),

@@ -198,7 +198,7 @@ impl Root {
         let dumped = async move {
             let value = match table {
                 Dump::Discovery => serde_json::to_value(grasp.discovery_cache().await.map_err(failed)?),
-                Dump::Floods => serde_json::to_value(grasp.flood_cache().await.map_err(failed)?),
+                Dump::Floods => serde_json::to_value(grasp.flood_caches().await.map_err(failed)?),
                 Dump::Sessions => serde_json::to_value(grasp.sessions().await.map_err(failed)?),
                 Dump::Objectives => serde_json::to_value(grasp.objectives().await.map_err(failed)?),
             };

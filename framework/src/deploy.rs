@@ -4,7 +4,9 @@ use crate::class::Class;
 use crate::control::{Command, Failure};
 use crate::event::{Event, Events};
 use crate::manifest::{Effective, Loaded, Manifest, Substrate};
+use crate::protection;
 use crate::root::{Args, Begin, End, Execute, Fatal, LogLevels, NodeFailed, Reread, Root};
+use crate::secret::Surroundings;
 use actix::Recipient;
 use grasp::net::Network;
 use grasp::substrate::{InsecureLab, Substrate as Protection, Unprotected};
@@ -14,6 +16,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use supervision::watchdog::{Round, WatchLimits, Watchdog, watch};
 use supervision::{Exit, Incident, Mailbox, Observer, Tree, stand_alone};
+use zeroize::Zeroizing;
 
 /// How long a node waits for its interfaces before it says, again and again, that they are missing.
 const LINK_PATIENCE: Duration = Duration::from_secs(5);
@@ -82,7 +85,12 @@ pub struct Stage {
     pub on_round: Option<Hears<Round>>,
     /// Hears of each actor that ends and of what follows, on the actor's thread; must not block.
     pub on_incident: Option<Hears<Incident>>,
+    /// Asks a person for a secret, which is not shown; `None` where nobody is.
+    pub prompt: Option<Prompt>,
 }
+
+/// Asks a person for one line.
+pub type Prompt = Arc<dyn Fn() -> Result<Zeroizing<String>, String>>;
 
 impl Stage {
     /// A stage on which nothing but the network, the classes and the events is special.
@@ -100,6 +108,7 @@ impl Stage {
             tree: None,
             on_round: None,
             on_incident: None,
+            prompt: None,
         }
     }
 
@@ -150,13 +159,32 @@ impl Deployment {
         stage: Stage,
         adjust: impl FnOnce(&mut NodeConfig),
     ) -> Result<Self, DeployError> {
-        let Stage { network, classes, events, simulated, seed, reread, levels, fatal, tree, on_round, on_incident } =
-            stage;
+        let Stage {
+            network,
+            classes,
+            events,
+            simulated,
+            seed,
+            reread,
+            levels,
+            fatal,
+            tree,
+            on_round,
+            on_incident,
+            prompt,
+        } = stage;
         let manifest = &loaded.manifest;
         let substrate: Arc<dyn Protection> = match manifest.grasp.substrate {
             Substrate::None => Arc::new(Unprotected),
             Substrate::InsecureLab => Arc::new(InsecureLab),
-            Substrate::Quads | Substrate::Tls => {
+            Substrate::Quads => {
+                let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(Into::into);
+                let around = Surroundings { credentials, prompt: prompt.as_deref().map(|prompt| prompt as _) };
+                let quads = protection::quads(manifest, &around)
+                    .map_err(|reason| DeployError::Substrate { node: manifest.node.name.clone(), reason })?;
+                Arc::new(quads)
+            }
+            Substrate::Tls => {
                 let reason = "this build does not carry it".to_owned();
                 return Err(DeployError::Substrate { node: manifest.node.name.clone(), reason });
             }

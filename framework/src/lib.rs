@@ -10,6 +10,7 @@ pub mod machine;
 pub mod manifest;
 mod node_config;
 pub mod notify;
+mod protection;
 pub mod roles;
 mod root;
 pub mod secret;

@@ -31,24 +31,30 @@ pub fn server(identity: &Identity) -> Connection {
 
 /// A client that trusts everybody, and shows what it is given.
 pub fn client(resolver: Option<Arc<dyn rustls::client::ResolvesClientCert>>) -> Connection {
-    client_with(resolver, |_| {})
+    client_of(&Arc::new(client_config(resolver)))
 }
 
-pub fn client_with(
+pub fn client_of(config: &Arc<ClientConfig>) -> Connection {
+    ClientConnection::new(config.clone(), ServerName::try_from("any.example").unwrap()).unwrap().into()
+}
+
+pub fn client_config(resolver: Option<Arc<dyn rustls::client::ResolvesClientCert>>) -> ClientConfig {
+    client_config_with(provider(), resolver)
+}
+
+pub fn client_config_with(
+    provider: Arc<rustls::crypto::CryptoProvider>,
     resolver: Option<Arc<dyn rustls::client::ResolvesClientCert>>,
-    change: impl FnOnce(&mut ClientConfig),
-) -> Connection {
-    let builder = ClientConfig::builder_with_provider(provider())
+) -> ClientConfig {
+    let builder = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])
         .unwrap()
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(Credulous));
-    let mut config = match resolver {
+    match resolver {
         None => builder.with_no_client_auth(),
         Some(resolver) => builder.with_client_cert_resolver(resolver),
-    };
-    change(&mut config);
-    ClientConnection::new(Arc::new(config), ServerName::try_from("any.example").unwrap()).unwrap().into()
+    }
 }
 
 /// Shows a certificate, and signs with a key that need not be its own.

@@ -33,6 +33,14 @@ pub enum DeployError {
         /// The system's error.
         source: Arc<std::io::Error>,
     },
+    /// What protects the messages cannot be set up.
+    #[error("node {node} has no substrate: {reason}")]
+    Substrate {
+        /// The node.
+        node: String,
+        /// Why, and what to do.
+        reason: String,
+    },
     /// An instance could not register or start.
     #[error("asa.{instance} cannot start: {reason}")]
     Instance {
@@ -148,6 +156,10 @@ impl Deployment {
         let substrate: Arc<dyn Protection> = match manifest.grasp.substrate {
             Substrate::None => Arc::new(Unprotected),
             Substrate::InsecureLab => Arc::new(InsecureLab),
+            Substrate::Quads | Substrate::Tls => {
+                let reason = "this build does not carry it".to_owned();
+                return Err(DeployError::Substrate { node: manifest.node.name.clone(), reason });
+            }
         };
         let observer: Option<Observer> =
             on_incident.map(|hears| Box::new(move |one: &Incident| hears(one)) as Observer);

@@ -12,6 +12,7 @@ mod node_config;
 pub mod notify;
 pub mod roles;
 mod root;
+pub mod secret;
 pub mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;

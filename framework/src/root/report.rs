@@ -2,7 +2,8 @@
 
 use super::{Root, Work};
 use crate::control::{
-    Described, Dump, Failure, FailureCode, InstanceStatus, LinkStatus, NodeStatus, Origin, StatusReport,
+    Described, Dump, Failure, FailureCode, InstanceStatus, LinkStatus, NeighbourStatus, NodeStatus, Origin,
+    StatusReport,
 };
 use crate::health;
 use crate::lifecycle::Move;
@@ -76,6 +77,12 @@ impl Root {
     }
 
     fn node_status(&self, status: Status) -> NodeStatus {
+        let neighbours = status.neighbours.into_iter().map(|one| NeighbourStatus {
+            interface: one.interface,
+            address: one.address.to_string(),
+            member: one.member,
+        });
+        let neighbours = neighbours.collect();
         let up = |name: &&String| status.links.iter().any(|(_, link, _)| link == *name);
         let missing = self.manifest().grasp.interfaces.iter().filter(|name| !up(name)).cloned().collect();
         let links = status.links.iter().map(|(index, interface, address)| LinkStatus {
@@ -89,6 +96,10 @@ impl Root {
             name: status.name,
             substrate: status.substrate.to_owned(),
             secure: status.secure,
+            caveat: status.standing.caveat.map(str::to_owned),
+            substrate_facts: status.standing.facts,
+            substrate_warnings: status.standing.warnings,
+            neighbours,
             ready: status.ready,
             global: status.global.map(|address| address.to_string()),
             port: status.port,

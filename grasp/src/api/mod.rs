@@ -58,6 +58,8 @@ pub struct Status {
     pub ready: bool,
     /// Links that are up: interface index, name, link-local address.
     pub links: Vec<(u32, String, Ipv6Addr)>,
+    /// Members at the other ends of the links, where the substrate keeps connections to them.
+    pub neighbours: Vec<Neighbour>,
     /// Address in the domain.
     pub global: Option<Ipv6Addr>,
     /// TCP port of unicast requests.
@@ -204,7 +206,14 @@ impl Grasp {
         let node = answer_again(&self.node, || node::Describe {}).await?;
         let discovery::Known(discovery, discovery_cache) = answer_again(&self.discovery, || discovery::Inspect).await?;
         let flood::Known(flood, flood_cache) = answer_again(&self.flood, || flood::Inspect).await?;
+        let (neighbours, adjacencies) = self.neighbours().await?;
         let mut counters = node.counters;
+        for (interface, counted) in adjacencies {
+            let counted = counted.as_object().into_iter().flatten();
+            counters.extend(
+                counted.map(|(name, n)| (format!("adjacency_{name}{{{interface}}}"), n.as_u64().unwrap_or_default())),
+            );
+        }
         counters.insert("session_id_clashes".into(), node.session_id_clashes);
         for (prefix, value) in
             [("discovery", serde_json::to_value(&discovery)), ("flood", serde_json::to_value(&flood))]
@@ -220,6 +229,7 @@ impl Grasp {
             standing: node.standing,
             ready: node.ready,
             links: node.links,
+            neighbours,
             global: node.global,
             port: node.port,
             stable_port: node.stable_port,

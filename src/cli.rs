@@ -1,6 +1,7 @@
 //! The command line: every subcommand, its options and its help.
 
 pub(crate) mod control;
+pub(crate) mod keys;
 pub(crate) mod pool;
 
 use std::net::SocketAddr;
@@ -31,6 +32,7 @@ pub(crate) enum Command {
     Flood(FloodArgs),
     GetFlood(GetFloodArgs),
     Pool(pool::PoolArgs),
+    Keys(keys::KeysArgs),
     #[command(flatten)]
     Control(control::Control),
 }

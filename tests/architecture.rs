@@ -94,7 +94,9 @@ fn dependencies_point_one_way() {
 
 #[test]
 fn sockets_are_in_the_network_only() {
-    let all = ["src", "authority/src", "framework/src", "asa-prefix/src", "asa-gray-briggs/src", "grasp/src"].map(sources).concat();
+    let all = ["src", "authority/src", "framework/src", "asa-prefix/src", "asa-gray-briggs/src", "grasp/src"]
+        .map(sources)
+        .concat();
     let within = |path: &Path, place: &str| path.starts_with(root().join(place));
     let (places, elsewhere): (Vec<_>, Vec<_>) =
         all.into_iter().partition(|(path, _)| SOCKET_PLACES.iter().any(|place| within(path, place)));

@@ -199,11 +199,18 @@ fn key(pair: &KeyPair) -> Key {
 }
 
 fn key_kind(spki: &x509_parser::x509::SubjectPublicKeyInfo<'_>) -> String {
-    match spki.parsed() {
-        Ok(PublicKey::RSA(rsa)) => format!("RSA {}", rsa.key_size()),
-        Ok(PublicKey::EC(point)) => format!("ECDSA P-{}", point.key_size()),
-        _ if spki.algorithm.algorithm.to_id_string() == "1.3.101.112" => "Ed25519".to_owned(),
-        _ => spki.algorithm.algorithm.to_id_string(),
+    let algorithm = &spki.algorithm;
+    let curve = algorithm.parameters.as_ref().and_then(|any| any.as_oid().ok()).map(|oid| oid.to_id_string());
+    match (algorithm.algorithm.to_id_string().as_str(), curve.as_deref()) {
+        ("1.2.840.10045.2.1", Some("1.2.840.10045.3.1.7")) => "ECDSA P-256".to_owned(),
+        ("1.2.840.10045.2.1", Some("1.3.132.0.34")) => "ECDSA P-384".to_owned(),
+        ("1.2.840.10045.2.1", Some("1.3.132.0.35")) => "ECDSA P-521".to_owned(),
+        ("1.2.840.10045.2.1", Some(curve)) => format!("ECDSA on the curve {curve}"),
+        ("1.3.101.112", _) => "Ed25519".to_owned(),
+        (other, _) => match spki.parsed() {
+            Ok(PublicKey::RSA(rsa)) => format!("RSA {}", rsa.key_size()),
+            Ok(_) | Err(_) => format!("of the algorithm {other}"),
+        },
     }
 }
 
@@ -233,10 +240,12 @@ fn certificate(der: &[u8]) -> Result<Certificate, Error> {
     let names = read.subject_alternative_name().map_err(|error| unread(error.to_string()))?;
     let (mut acp, mut dns) = (Vec::new(), Vec::new());
     for name in names.iter().flat_map(|names| &names.value.general_names) {
-        match name {
-            GeneralName::DNSName(name) => dns.push((*name).to_owned()),
-            GeneralName::OtherName(oid, value) if *oid == ACP_NODE_NAME => acp.push(ia5(value)),
-            _ => {}
+        if let GeneralName::DNSName(name) = name {
+            dns.push((*name).to_owned());
+        } else if let GeneralName::OtherName(oid, value) = name
+            && *oid == ACP_NODE_NAME
+        {
+            acp.push(ia5(value));
         }
     }
     if acp.len() > 1 {
@@ -323,9 +332,9 @@ fn list(der: &[u8]) -> Result<List, Error> {
     if !rest.is_empty() {
         return Err(unread("something follows it".to_owned()));
     }
-    let crl_number = read.extensions().iter().find_map(|extension| match extension.parsed_extension() {
-        ParsedExtension::CRLNumber(number) => Some(format!("{number:x}")),
-        _ => None,
+    let crl_number = read.extensions().iter().find_map(|extension| {
+        let ParsedExtension::CRLNumber(number) = extension.parsed_extension() else { return None };
+        Some(format!("{number:x}"))
     });
     let revoked = read
         .iter_revoked_certificates()

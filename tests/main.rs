@@ -19,4 +19,5 @@ mod network;
 mod pool;
 mod prefix;
 mod sessions;
+mod substrates;
 mod supervision;

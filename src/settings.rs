@@ -28,7 +28,8 @@ pub(crate) fn mute(manifest: &Manifest) -> Option<String> {
     let mute = manifest.grasp.substrate == Substrate::None && !agents.is_empty();
     mute.then(|| {
         format!(
-            "grasp.substrate is \"none\", so {} cannot start: choose one, \"insecure-lab\" in a laboratory",
+            "grasp.substrate is \"none\", so {} cannot start: choose \"tls\" with certificates of a domain (asa keys makes \
+             them), \"quads\" to talk with graspy, or \"insecure-lab\" in a laboratory",
             agents.join(", ")
         )
     })

@@ -18,13 +18,17 @@ pub fn assess(
     let mut found: Vec<(Readiness, String)> = Vec::new();
     let mut note = |readiness, reason: String| found.push((readiness, reason));
     if !node.ready {
-        note(Readiness::Failing, "no substrate is configured: GRASP does not speak".into());
+        let why = node.substrate_warnings.first().map_or("no substrate is configured", String::as_str);
+        note(Readiness::Failing, format!("{why}: GRASP does not speak"));
     } else if node.links.is_empty() && !node.missing_interfaces.is_empty() {
         note(Readiness::Failing, format!("none of its interfaces is up: {}", node.missing_interfaces.join(", ")));
     } else {
         for interface in &node.missing_interfaces {
             note(Readiness::Degraded, format!("interface {interface} is not up"));
         }
+    }
+    if node.ready {
+        node.substrate_warnings.iter().for_each(|warning| note(Readiness::Degraded, warning.clone()));
     }
     for instance in instances {
         let InstanceStatus { name, phase, wanted, operation, error, .. } = instance;

@@ -10,10 +10,13 @@ pub mod machine;
 pub mod manifest;
 mod node_config;
 pub mod notify;
+mod protection;
 pub mod roles;
 mod root;
+pub mod secret;
 pub mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;
 
+pub use protection::Prompt;
 pub use root::{DESCRIPTION_OBJECTIVE, Fatal, LogLevels, Reread};

@@ -1,6 +1,8 @@
 //! The settings of the GRASP instance and of restarts, as a manifest says.
 
 use crate::manifest::{Manifest, Restart, RestartStrategy as Named};
+use grasp::protocol::Dull;
+use grasp::protocol::authorization::Authorization;
 use grasp::protocol::discovery::{DiscoveryConfig, DiscoverySettings};
 use grasp::protocol::flood::FloodConfig;
 use grasp::protocol::rate::RelayRate;
@@ -48,6 +50,11 @@ impl Manifest {
                 burst: limits.flood_burst,
                 ..FloodConfig::default()
             },
+            authorization: Authorization { rules: grasp.authorization.clone() },
+            carries_dull: grasp
+                .dull
+                .enabled
+                .then(|| Dull { objectives: grasp.dull.objectives.iter().cloned().collect() }),
             default_timeout: millis(grasp.default_timeout_ms),
             session_cap: (grasp.session_cap_ms > 0).then(|| millis(grasp.session_cap_ms)),
             wait_cap: (grasp.wait_cap_ms > 0).then(|| millis(grasp.wait_cap_ms)),

@@ -1,6 +1,6 @@
 //! A status as people read it.
 
-use asa_framework::control::{Health, InstanceStatus, NodeStatus, Readiness, StatusReport};
+use asa_framework::control::{Health, InstanceStatus, NeighbourStatus, NodeStatus, Readiness, StatusReport};
 use supervision::{ChildStatus, Condition};
 
 use super::text::{BOLD, Cell, GREEN, RED, YELLOW, count, counted, duration, labelled, moment, table};
@@ -49,12 +49,20 @@ fn node(look: Look, report: &StatusReport) -> Vec<String> {
     let mut lines = line("node", &format!("{}, up {}", node.name, duration(uptime_s * 1e3)), None);
     lines.extend(line("process", &format!("asa {version}, pid {pid}"), None));
     lines.extend(substrate(look, node));
+    for warning in &node.substrate_warnings {
+        lines.extend(line("warning", warning, Some(YELLOW)));
+    }
     let interfaces: Vec<String> =
         node.links.iter().map(|link| format!("{} ({})", link.interface, link.address)).collect();
     let interfaces = if interfaces.is_empty() { "none is up".to_owned() } else { interfaces.join(", ") };
     lines.extend(line("interfaces", &interfaces, node.links.is_empty().then_some(RED)));
     if !node.missing_interfaces.is_empty() {
         lines.extend(line("missing", &node.missing_interfaces.join(", "), Some(RED)));
+    }
+    if !node.neighbours.is_empty() {
+        let told = |one: &NeighbourStatus| format!("{} on {}", one.member, one.interface);
+        let all: Vec<String> = node.neighbours.iter().map(told).collect();
+        lines.extend(line("neighbours", &all.join(", "), None));
     }
     let address =
         node.global.as_deref().map_or_else(|| "none in the domain".to_owned(), |global| format!("[{global}]"));
@@ -83,12 +91,15 @@ fn substrate(look: Look, node: &NodeStatus) -> Vec<String> {
     let silent = if node.ready { "" } else { ", GRASP may not speak yet" };
     let label = format!("{:<12}", "substrate");
     if node.secure {
-        return labelled(look, &label, &format!("{}{silent}", node.substrate), (!node.ready).then_some(YELLOW));
+        let facts = node.substrate_facts.iter().map(|(name, fact)| format!("{name} {fact}"));
+        let all: Vec<String> = std::iter::once(format!("{}{silent}", node.substrate)).chain(facts).collect();
+        return labelled(look, &label, &all.join(", "), (!node.ready).then_some(YELLOW));
     }
     if !node.ready {
         return labelled(look, &label, &format!("{}: GRASP does not speak", node.substrate), Some(RED));
     }
-    let text = format!("INSECURE: {}, anybody on the link can forge messages{silent}", node.substrate);
+    let caveat = node.caveat.as_deref().unwrap_or("anybody on the link can forge messages");
+    let text = format!("INSECURE: {}, {caveat}{silent}", node.substrate);
     labelled(look, &label, &text, Some(RED))
 }
 

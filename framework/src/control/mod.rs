@@ -13,7 +13,7 @@ pub use conversation::{IDLE_LIMIT, WRITE_LIMIT};
 pub use listening::ServeError;
 pub use message::{Command, Dump, Failure, FailureCode, MAX_DRILLS, MAX_LINE, MAX_REQUEST, Reply, Request, VERSION};
 pub use report::{
-    Change, ChangeKind, Described, DrillReport, Health, InstanceStatus, LinkStatus, MoveReport, NodeStatus, Origin,
-    Plan, Readiness, ReplaceReport, StatusReport,
+    Change, ChangeKind, Described, DrillReport, Health, InstanceStatus, LinkStatus, MoveReport, NeighbourStatus,
+    NodeStatus, Origin, Plan, Readiness, ReplaceReport, StatusReport,
 };
 pub use server::{Handler, MAX_CONNECTIONS, MAX_OPERATIONS, OWNER, Server, serve};

@@ -3,6 +3,7 @@
 use crate::lifecycle::{Move, Phase};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 use supervision::ChildStatus;
 
 /// Whether the node can be relied on.
@@ -58,8 +59,20 @@ pub struct NodeStatus {
     pub substrate: String,
     /// Whether that protects anything.
     pub secure: bool,
+    /// What that does not promise although one might think so.
+    #[serde(default)]
+    pub caveat: Option<String>,
+    /// What is good to know about it, by name.
+    #[serde(default)]
+    pub substrate_facts: BTreeMap<String, String>,
+    /// What somebody should do something about.
+    #[serde(default)]
+    pub substrate_warnings: Vec<String>,
     /// Whether GRASP may speak.
     pub ready: bool,
+    /// Members at the other ends of the links, where the substrate keeps connections to them.
+    #[serde(default)]
+    pub neighbours: Vec<NeighbourStatus>,
     /// Links that are up.
     pub links: Vec<LinkStatus>,
     /// Interfaces of the manifest that are not there.
@@ -75,7 +88,18 @@ pub struct NodeStatus {
     /// Copies in the flood cache.
     pub flood_cache: usize,
     /// Counters by name.
-    pub counters: std::collections::BTreeMap<String, u64>,
+    pub counters: BTreeMap<String, u64>,
+}
+
+/// A neighbour of a status.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NeighbourStatus {
+    /// The interface.
+    pub interface: String,
+    /// Its link-local address, and the port at its end.
+    pub address: String,
+    /// Its name, as its certificate says.
+    pub member: String,
 }
 
 /// A link of a status.

@@ -123,6 +123,19 @@ fn of_kind(kind: &Kind) -> Value {
         Kind::Objectives(None) => texts(super::kind::MAX_OBJECTIVES),
         Kind::ObjectiveName => json!({ "type": "string", "maxLength": super::kind::MAX_NAME }),
         Kind::Resources => texts(super::kind::MAX_RESOURCES),
+        Kind::SecretSource => json!({ "type": "string", "pattern": "^$|^prompt$|^file:/|^fd:[0-9]+$|^credential:." }),
+        Kind::Authorization => {
+            let acts = ["discover", "request", "answer", "flood"];
+            json!({
+                "type": "object",
+                "maxProperties": super::kind::MAX_OBJECTIVES,
+                "additionalProperties": {
+                    "type": "object",
+                    "propertyNames": { "enum": acts },
+                    "additionalProperties": texts(super::kind::MAX_RESOURCES),
+                },
+            })
+        }
         Kind::Like(default) => like(default),
         // Only parameters of a class that is not known are anything, and those are a table.
         Kind::Anything => json!({ "type": "object" }),

@@ -17,10 +17,11 @@ pub(super) fn grasp() -> Shape {
     Shape::table([
         (
             "substrate",
-            "Who protects the messages. \"none\" makes the node refuse to speak. \"insecure-lab\" means that everybody on \
-             the link can read, forge and replay every message: right for a laboratory or a demonstration, for nothing \
-             else.",
-            Shape::Leaf(Kind::Choice(&["none", "insecure-lab"])),
+            "Who protects the messages. \"tls\": mutual TLS with the certificates of a domain, the only choice for a real \
+             network. \"quads\": a key that all share, compatible with graspy, without integrity. \"insecure-lab\": nobody; \
+             everybody on the link can read, forge and replay every message, right for a laboratory or a demonstration and \
+             for nothing else. \"none\" makes the node refuse to speak.",
+            Shape::Leaf(Kind::Choice(&["none", "insecure-lab", "quads", "tls"])),
         ),
         ("interfaces", "The interfaces to speak on; --interface replaces the list.", Shape::Leaf(Kind::Interfaces)),
         (
@@ -69,7 +70,67 @@ pub(super) fn grasp() -> Shape {
             "The longest time that a negotiation may take as a whole, in milliseconds; 0 sets no limit.",
             integer(0, ANY_U32),
         ),
+        ("quads", "The key of the group, for the substrate \"quads\".", quads()),
+        ("tls", "The credentials of this node in its domain, for the substrate \"tls\": PEM files.", tls()),
+        (
+            "dull",
+            "The DULL instances: GRASP confined to one link, before anybody is authenticated, with tables of its own.",
+            dull(),
+        ),
+        (
+            "authorization",
+            "Which members may do what, for the substrate \"tls\": by objective, lists of certificate names under discover, \
+             request, answer and flood, such as \"EX3\" = { request = [\"gray*\"] }. A * stands for any characters; what is \
+             not said is allowed to every member.",
+            Shape::Leaf(Kind::Authorization),
+        ),
         ("limits", "What a peer can use up at most.", limits()),
+    ])
+}
+
+fn quads() -> Shape {
+    Shape::table([(
+        "key",
+        "Where the password or graspy's key file is read from: \"file:/path\", \"credential:NAME\" of systemd, \"fd:NUMBER\" or \
+         \"prompt\". Never the key itself, which would be in every copy of this file.",
+        Shape::Leaf(Kind::SecretSource),
+    )])
+}
+
+fn tls() -> Shape {
+    const PATH: Shape = Shape::Leaf(Kind::Path { max: 4095 });
+    Shape::table([
+        (
+            "certificate",
+            "The certificate of this node, then those between it and an anchor; asa keys issue makes one.",
+            PATH,
+        ),
+        ("key", "Its private key, PKCS#8; nobody but the node's own user may read it.", PATH),
+        ("anchors", "The trust anchors of the domain.", PATH),
+        ("revocations", "The revocation list of the domain; empty revokes nothing.", PATH),
+        ("warn_days", "How many days before it ends a certificate is warned of.", integer(0, 3650)),
+        (
+            "look_every_ms",
+            "How often the files are looked at for a change, in milliseconds; 0 waits for asa reload.",
+            integer(0, 24 * HOUR_MS),
+        ),
+    ])
+}
+
+fn dull() -> Shape {
+    Shape::table([
+        (
+            "enabled",
+            "Whether each interface has a DULL instance. The substrate \"tls\" finds its neighbours by it and has one in any \
+             case.",
+            BOOLEAN,
+        ),
+        (
+            "objectives",
+            "The objectives that are heard and said there; all others are dropped in silence, since anybody on the link can \
+             send them.",
+            Shape::Leaf(Kind::Resources),
+        ),
     ])
 }
 

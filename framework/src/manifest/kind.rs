@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use grasp::protocol::authorization::Act;
 use ipnet::Ipv6Net;
 use serde_json::{Number, Value};
 use tracing_subscriber::filter::Targets;
 
 use super::read::toml_value;
+use crate::secret::SecretSource;
 
 /// The longest name of a role, an objective or a resource, in bytes.
 pub(super) const MAX_NAME: usize = 255;
@@ -56,6 +58,10 @@ pub(super) enum Kind {
     Objectives(Option<&'static [&'static str]>),
     /// A list of names of managed resources.
     Resources,
+    /// Where a secret is read from, or the empty text.
+    SecretSource,
+    /// Which members may do what with which objectives.
+    Authorization,
     /// The same type as this default.
     Like(Value),
     /// Whatever it is, because what it should be is not known.
@@ -92,6 +98,10 @@ impl Kind {
                 known.map_or((1..=MAX_NAME).contains(&text.len()), |known| known.contains(&text))
             }),
             Self::Resources => are_different(value, MAX_RESOURCES, |text| (1..=MAX_NAME).contains(&text.len())),
+            Self::SecretSource => {
+                value.as_str().is_some_and(|text| text.is_empty() || text.parse::<SecretSource>().is_ok())
+            }
+            Self::Authorization => is_authorization(value),
             Self::Like(default) => is_like(default, value),
             Self::Anything => true,
         }
@@ -136,6 +146,11 @@ impl Kind {
             Self::ObjectiveName => format!("the name of an objective, at most {MAX_NAME} bytes, or \"\""),
             Self::Resources => format!("a list of at most {MAX_RESOURCES} different texts, each 1 to 255 bytes"),
             Self::Version(None) => "\"*\" or one to three numbers such as \"1\", \"1.2\" or \"1.2.3\"".to_owned(),
+            Self::SecretSource => format!("{}, or \"\"", SecretSource::FORMS),
+            Self::Authorization => {
+                "a table of at most 1000 objectives, each a table of lists of names under discover, request, answer or flood"
+                    .to_owned()
+            }
             Self::Like(default) => like_name(default).to_owned(),
             Self::Anything => "any value".to_owned(),
         }
@@ -158,6 +173,8 @@ impl Kind {
             | Self::Path { .. }
             | Self::Resources
             | Self::ObjectiveName
+            | Self::SecretSource
+            | Self::Authorization
             | Self::Like(_)
             | Self::Anything => Vec::new(),
         }
@@ -179,7 +196,8 @@ impl Kind {
             Self::Interfaces | Self::Objectives(_) | Self::Resources => {
                 trimmed.split(',').map(|name| Value::from(name.trim())).collect()
             }
-            Self::Like(Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_))
+            Self::Authorization
+            | Self::Like(Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_))
             | Self::Anything => toml_value(trimmed).unwrap_or_else(as_text),
             Self::Name
             | Self::Choice(_)
@@ -189,10 +207,25 @@ impl Kind {
             | Self::Path { .. }
             | Self::Filter
             | Self::ObjectiveName
+            | Self::SecretSource
             | Self::Role(_)
             | Self::Like(Value::String(_)) => as_text(),
         }
     }
+}
+
+/// Returns whether these are rules of authorisation: by objective, by act, names.
+fn is_authorization(value: &Value) -> bool {
+    let fits = |text: &str| (1..=MAX_NAME).contains(&text.len()) && !text.contains(char::is_control);
+    let acts = |acts: &Value| {
+        acts.as_object().is_some_and(|acts| {
+            let known = |act: &String| Act::ALL.iter().any(|known| known.name() == act);
+            acts.iter().all(|(act, names)| known(act) && are_different(names, MAX_RESOURCES, fits))
+        })
+    };
+    value.as_object().is_some_and(|rules| {
+        rules.len() <= MAX_OBJECTIVES && rules.iter().all(|(objective, rule)| fits(objective) && acts(rule))
+    })
 }
 
 fn is_node_name(text: &str) -> bool {

@@ -205,7 +205,7 @@ impl<'a> Loader<'a> {
         check(&mut self, &tree);
         self.choose_roles(&mut tree);
         let mut settings = Vec::new();
-        self.list(&tree, &mut Vec::new(), &mut settings);
+        self.list(&tree, Some(shape), &mut Vec::new(), &mut settings);
         if self.findings.problems.is_empty() {
             match serde_json::from_value(tree) {
                 Ok(manifest) => return Ok(Loaded { manifest, effective: Effective(settings), warnings }),
@@ -222,13 +222,13 @@ impl<'a> Loader<'a> {
         Value::Null
     }
 
-    fn list(&self, value: &Value, path: &mut Vec<String>, settings: &mut Vec<Setting>) {
+    fn list(&self, value: &Value, shape: Option<&Shape>, path: &mut Vec<String>, settings: &mut Vec<Setting>) {
         let origin = self.findings.origins.get(&path[..]).cloned();
         match value {
-            Value::Object(table) if origin.is_none() => {
+            Value::Object(table) if origin.is_none() && !matches!(shape, Some(Shape::Leaf(_))) => {
                 for (key, inner) in table {
                     path.push(key.clone());
-                    self.list(inner, path, settings);
+                    self.list(inner, shape.and_then(|shape| shape.child(key)), path, settings);
                     path.pop();
                 }
             }

@@ -36,8 +36,8 @@ pub use origin::{Effective, Origin, Problem, Problems, Setting};
 pub use parameter::ParameterCheck;
 pub use read::{MAX_DIRECTORY_SIZE, MAX_FILE_SIZE, MAX_FILES};
 pub use schema::{
-    Control, Fabric, Grasp, Instance, Lab, Limits, Log, LogFormat, Manifest, Node, Restart, RestartStrategy, State,
-    Substrate, Supervision,
+    Control, Dull, Fabric, Grasp, Instance, Lab, Limits, Log, LogFormat, Manifest, Node, Quads, Restart,
+    RestartStrategy, Rules, State, Substrate, Supervision, Tls,
 };
 pub use sources::{FloodedPolicy, Sources};
 

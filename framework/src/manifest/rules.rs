@@ -17,6 +17,7 @@ impl Loader<'_> {
         let supervision = path(&[prefix, &["supervision"]].concat());
         self.at_most(tree, &supervision, "first_pause_ms", "longest_pause_ms");
         self.at_most(tree, &supervision, "ping_deadline_ms", "ping_every_ms");
+        self.check_substrate(prefix, tree);
         let asa = path(&[prefix, &["asa"]].concat());
         let Some(instances) = at(tree, &asa).and_then(Value::as_object) else { return };
         for (name, instance) in instances {
@@ -53,6 +54,38 @@ impl Loader<'_> {
             self.findings
                 .problems
                 .push(problem.with_allowed(format!("at least {running}, the instances that are started")));
+        }
+    }
+
+    /// Notes what the substrate needs and has not, and rules that it cannot keep.
+    fn check_substrate(&mut self, prefix: &[&str], tree: &Value) {
+        let grasp = |keys: &[&str]| path(&[prefix, &["grasp"], keys].concat());
+        let text = |keys: &[&str]| at(tree, &grasp(keys)).and_then(Value::as_str).unwrap_or_default();
+        let substrate = text(&["substrate"]);
+        let needed: &[(&[&str], &str)] = match substrate {
+            "quads" => {
+                &[(&["quads", "key"], "where the key of the group is read from, such as \"file:/etc/asa/quads.key\"")]
+            }
+            "tls" => &[
+                (&["tls", "certificate"], "the path of this node's certificate; asa keys issue makes one"),
+                (&["tls", "key"], "the path of this node's private key; asa keys issue makes one"),
+                (&["tls", "anchors"], "the path of the domain's trust anchors; asa keys init-domain makes one"),
+            ],
+            _ => &[],
+        };
+        for (keys, what) in needed {
+            let key = grasp(keys);
+            if text(keys).is_empty() && !self.findings.refused.contains(&key) {
+                let problem = self.problem(&key, &format!("is missing, which the substrate \"{substrate}\" needs"));
+                self.findings.problems.push(problem.with_allowed(*what));
+            }
+        }
+        let key = grasp(&["authorization"]);
+        let rules = at(tree, &key).and_then(Value::as_object).is_some_and(|rules| !rules.is_empty());
+        if rules && substrate != "tls" {
+            let problem = self.problem(&key, &format!("cannot be kept by the substrate \"{substrate}\""));
+            let allowed = "nothing here, or grasp.substrate = \"tls\", which knows members by name";
+            self.findings.problems.push(problem.with_allowed(allowed));
         }
     }
 

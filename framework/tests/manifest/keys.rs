@@ -124,3 +124,45 @@ fn the_control_socket_is_where_the_system_keeps_such_things() {
     assert_eq!(socket("control.socket = '/x'", &[(user, "/run/user/7")]).as_deref(), Some("/x"));
     assert_eq!(socket("control.enabled = false", &[]), None);
 }
+
+/// ASA-S-04: rights by objective and act are read as they stand; names may be patterns.
+#[test]
+fn rights_are_read_by_objective_and_act() {
+    let manifest = load(
+        "[grasp]\nsubstrate = 'tls'\ntls = { certificate = '/c', key = '/k', anchors = '/a' }\n\
+         [grasp.authorization]\n'32473:x.y' = { request = ['gray*', 'noc.example.net'], flood = [] }",
+    );
+    let config = manifest.node_config();
+    let rules = &config.authorization.rules["32473:x.y"];
+    assert_eq!(rules.len(), 2);
+    assert_eq!(rules[&grasp::protocol::authorization::Act::Request], ["gray*", "noc.example.net"]);
+    assert!(config.carries_dull.is_none());
+    let dull = load("[grasp.dull]\nenabled = true\nobjectives = ['AN_ACP']").node_config().carries_dull;
+    assert_eq!(dull.unwrap().objectives.into_iter().collect::<Vec<_>>(), ["AN_ACP"]);
+}
+
+/// GAP-19: where a secret is read from is not where it is written; what looks like one is not repeated in messages.
+#[test]
+fn a_secret_has_a_place_and_is_never_repeated() {
+    use asa_framework::secret::SecretSource;
+    for place in ["file:/etc/asa/k", "fd:3", "credential:quads", "prompt"] {
+        assert_eq!(place.parse::<SecretSource>().unwrap().to_string(), place);
+    }
+    for wrong in [
+        "",
+        "file:",
+        "file:k",
+        "fd:",
+        "fd:-1",
+        "fd:x",
+        "credential:",
+        "credential:..",
+        "credential:a/b",
+        "env:X",
+        "prompt:x",
+    ] {
+        assert!(wrong.parse::<SecretSource>().is_err(), "{wrong}");
+    }
+    let error = "correct horse battery staple".parse::<SecretSource>().unwrap_err().to_string();
+    assert!(!error.contains("horse"), "{error}");
+}

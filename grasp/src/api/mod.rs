@@ -17,7 +17,7 @@ use crate::actors::flood::{self, Flood};
 use crate::actors::link::Wiring;
 use crate::actors::node::{self, Node, Parts};
 use crate::actors::surroundings::{OWNER, Surroundings};
-use crate::config::{Failure, NodeConfig, OnFailure};
+use crate::config::{Failure, Interfaces, NodeConfig, OnFailure};
 use crate::error::{Error, ErrorCode};
 use crate::net::{Listener, Network};
 use crate::protocol::AsaHandle;
@@ -58,6 +58,8 @@ pub struct Status {
     pub ready: bool,
     /// Links that are up: interface index, name, link-local address.
     pub links: Vec<(u32, String, Ipv6Addr)>,
+    /// Members at the other ends of the links, where the substrate keeps connections to them.
+    pub neighbours: Vec<Neighbour>,
     /// Address in the domain.
     pub global: Option<Ipv6Addr>,
     /// TCP port of unicast requests.
@@ -144,12 +146,16 @@ impl Grasp {
     ///
     /// # Errors
     ///
-    /// Those of the system, if it cannot listen at all.
+    /// Those of the system, if it cannot listen at all; for a DULL instance also if it has not exactly one interface, or that
+    /// is not there.
     pub fn start(config: NodeConfig, network: Arc<dyn Network>, substrate: Arc<dyn Substrate>) -> io::Result<Self> {
         let mut config = config;
         // What a multicast can hold is for the substrate to say.
         config.discovery.multicast_size = substrate.multicast_size();
         config.flood.multicast_size = substrate.multicast_size();
+        if let Some(rules) = &config.carries_dull {
+            config.flood.left_to_dull.clone_from(&rules.objectives);
+        }
         let listener = if substrate.is_ready() { Some(listen(&config, &*network)?) } else { None };
         let listener = listener.map(|(listener, stable)| (Arc::from(listener), stable));
         let default_timeout = config.default_timeout;
@@ -200,7 +206,14 @@ impl Grasp {
         let node = answer_again(&self.node, || node::Describe {}).await?;
         let discovery::Known(discovery, discovery_cache) = answer_again(&self.discovery, || discovery::Inspect).await?;
         let flood::Known(flood, flood_cache) = answer_again(&self.flood, || flood::Inspect).await?;
+        let (neighbours, adjacencies) = self.neighbours().await?;
         let mut counters = node.counters;
+        for (interface, counted) in adjacencies {
+            let counted = counted.as_object().into_iter().flatten();
+            counters.extend(
+                counted.map(|(name, n)| (format!("adjacency_{name}{{{interface}}}"), n.as_u64().unwrap_or_default())),
+            );
+        }
         counters.insert("session_id_clashes".into(), node.session_id_clashes);
         for (prefix, value) in
             [("discovery", serde_json::to_value(&discovery)), ("flood", serde_json::to_value(&flood))]
@@ -216,6 +229,7 @@ impl Grasp {
             standing: node.standing,
             ready: node.ready,
             links: node.links,
+            neighbours,
             global: node.global,
             port: node.port,
             stable_port: node.stable_port,
@@ -261,7 +275,18 @@ const NAMED_PORTS: u16 = 17_017;
 const NAMED_PORTS_COUNT: u16 = 15_000;
 
 /// Tries the preferred port, then one that follows from the name, then any; tells whether it will be the same again.
+///
+/// A DULL instance listens on the address of its link, so that nobody who is not there reaches it.
 fn listen(config: &NodeConfig, network: &dyn Network) -> io::Result<(Box<dyn Listener>, bool)> {
+    if config.dull.is_some() {
+        let Interfaces::Named(names) = &config.interfaces else { return Err(io::ErrorKind::InvalidInput.into()) };
+        let [name] = names.as_slice() else { return Err(io::ErrorKind::InvalidInput.into()) };
+        let interface = network.interfaces()?.into_iter().find(|interface| interface.name == *name);
+        let interface = interface.ok_or_else(|| {
+            io::Error::new(io::ErrorKind::NotFound, format!("there is no interface {name} for a DULL instance"))
+        })?;
+        return Ok((network.listen_on(&interface)?, false));
+    }
     let named = NAMED_PORTS + fnv(&config.name) % NAMED_PORTS_COUNT;
     let ports = if config.port == 0 { vec![0] } else { vec![config.port, named, 0] };
     let listener = network.listen(&ports)?;

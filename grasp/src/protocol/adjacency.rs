@@ -143,6 +143,8 @@ struct Candidate {
     state: State,
     failures: u32,
     expires: Option<Time>,
+    /// Heard of since a connection from its address last ended: it may be the one that has connected now.
+    fresh: bool,
 }
 
 impl Candidate {
@@ -220,7 +222,7 @@ impl Adjacency {
         }
         let expires = lifetime.map(|lifetime| now + lifetime);
         if let Some(known) = self.candidates.get_mut(&key) {
-            known.expires = expires;
+            (known.expires, known.fresh) = (expires, true);
             return;
         }
         if self.candidates.len() >= self.config.candidates && !self.make_room(now) {
@@ -228,7 +230,7 @@ impl Adjacency {
             return;
         }
         let first = if Self::key(&self.own) < key { now } else { now + self.config.grace };
-        self.candidates.insert(key, Candidate { state: State::Waiting(first), failures: 0, expires });
+        self.candidates.insert(key, Candidate { state: State::Waiting(first), failures: 0, expires, fresh: true });
         // Who is new has not heard of this node yet.
         let soon = self.announced.map_or(now, |last| last + self.config.announce_soonest).max(now);
         self.announce = self.announce.min(soon);
@@ -302,7 +304,9 @@ impl Adjacency {
     }
 
     fn closed(&mut self, now: Time, connection: ConnectionId) {
-        self.open.remove(&connection);
+        if let Some(Open { from: Some(address), .. }) = self.open.remove(&connection) {
+            self.candidates.range_mut((address, 0)..=(address, u16::MAX)).for_each(|(_, one)| one.fresh = false);
+        }
         let its = |candidate: &&mut Candidate| matches!(candidate.state, State::Connected(id) if id == connection);
         if let Some(candidate) = self.candidates.values_mut().find(its) {
             candidate.state = State::Waiting(now + self.config.first_pause);
@@ -324,7 +328,7 @@ impl Adjacency {
     /// As many connections from an address as there are candidates at it that this node has not reached: they have dialled.
     fn is_met(&self, address: Ipv6Addr) -> bool {
         let at_address = self.candidates.range((address, 0)..=(address, u16::MAX));
-        let missing = at_address.filter(|(_, one)| !matches!(one.state, State::Connected(_))).count();
+        let missing = at_address.filter(|(_, one)| one.fresh && !matches!(one.state, State::Connected(_))).count();
         self.open.values().filter(|open| open.from == Some(address)).count() >= missing
     }
 

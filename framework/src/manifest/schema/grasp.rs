@@ -1,5 +1,8 @@
 //! The settings of the GRASP instance of a node (RFC 8990).
 
+use std::collections::BTreeMap;
+
+use grasp::protocol::authorization::Act;
 use ipnet::Ipv6Net;
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +15,10 @@ pub enum Substrate {
     None,
     /// Nobody, and the operator accepts that: for laboratories and demonstrations only.
     InsecureLab,
+    /// A key that all members share, as the Python prototype has it: no integrity, no members told apart.
+    Quads,
+    /// Mutual TLS with the certificates of a domain (RFC 8994 section 6.9.2).
+    Tls,
 }
 
 /// The GRASP instance of a node (RFC 8990).
@@ -41,8 +48,75 @@ pub struct Grasp {
     pub wait_cap_ms: u32,
     /// The longest time that a negotiation may take as a whole, in milliseconds; 0 sets no limit.
     pub session_cap_ms: u32,
+    /// Where the group's key comes from, if the substrate is `quads`.
+    pub quads: Quads,
+    /// The credentials of this node, if the substrate is `tls`.
+    pub tls: Tls,
+    /// The DULL instances beside the node's own, one for each interface (RFC 8990 section 2.5.2).
+    pub dull: Dull,
+    /// Which members may do what, by objective and act; everything that is not said is allowed to all.
+    pub authorization: Rules,
     /// The bounds that keep a peer from using up the node.
     pub limits: Limits,
+}
+
+/// Names of members that may do something, by objective and act.
+pub type Rules = BTreeMap<String, BTreeMap<Act, Vec<String>>>;
+
+/// Where the group's key comes from.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Quads {
+    /// A source: `file:PATH`, `fd:NUMBER`, `credential:NAME` or `prompt`. Never the key itself.
+    pub key: String,
+}
+
+/// The credentials of this node in its domain: PEM files.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    /// The node's certificate, and those between it and an anchor.
+    pub certificate: String,
+    /// Its private key.
+    pub key: String,
+    /// The trust anchors of the domain.
+    pub anchors: String,
+    /// The certificates that are revoked; empty for none.
+    pub revocations: String,
+    /// How many days before its end a certificate is warned of.
+    pub warn_days: u32,
+    /// How often the files are looked at for a change, in milliseconds; 0 waits to be told to.
+    pub look_every_ms: u32,
+}
+
+impl Default for Tls {
+    fn default() -> Self {
+        let none = String::new;
+        Self {
+            certificate: none(),
+            key: none(),
+            anchors: none(),
+            revocations: none(),
+            warn_days: 30,
+            look_every_ms: 60_000,
+        }
+    }
+}
+
+/// The DULL instances beside the node's own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Dull {
+    /// Whether there are any. The substrate `tls` finds its neighbours by them and has them in any case.
+    pub enabled: bool,
+    /// The objectives that may be heard and said there.
+    pub objectives: Vec<String>,
+}
+
+impl Default for Dull {
+    fn default() -> Self {
+        Self { enabled: false, objectives: ["AN_ACP", "AN_Proxy"].map(str::to_owned).to_vec() }
+    }
 }
 
 impl Default for Grasp {
@@ -59,6 +133,10 @@ impl Default for Grasp {
             default_timeout_ms: 60_000,
             wait_cap_ms: 0,
             session_cap_ms: 0,
+            quads: Quads::default(),
+            tls: Tls::default(),
+            dull: Dull::default(),
+            authorization: Rules::new(),
             limits: Limits::default(),
         }
     }

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-pub use grasp::{Grasp, Limits, Substrate};
+pub use grasp::{Dull, Grasp, Limits, Quads, Rules, Substrate, Tls};
 pub use instance::{Instance, Restart, RestartStrategy, State};
 pub use operation::{Control, Log, LogFormat, Supervision};
 

@@ -1,4 +1,5 @@
 //! The substrate `tls`: who is a member, and what a connection between members is like.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod support_tls;
 

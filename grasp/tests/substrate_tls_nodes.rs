@@ -1,4 +1,5 @@
 //! Whole nodes over the substrate `tls`, on the fabric and on a paused clock.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod fabric;
 mod support_tls;

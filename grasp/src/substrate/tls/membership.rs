@@ -36,6 +36,8 @@ pub(super) const SIGNATURES: &[&dyn SignatureVerificationAlgorithm] = &[
 pub(super) const MAX_CHAIN: usize = 8;
 /// Members that have been checked and are remembered, so that the next check costs little.
 const REMEMBERED: usize = 4_096;
+/// Bytes of the longest certificate of a member that is remembered.
+const REMEMBERED_SIZE: usize = 4_096;
 
 /// What a peer's certificate is used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -195,7 +197,9 @@ impl Membership {
             return peer.check(now).map(|()| peer);
         }
         let peer = Arc::new(self.check_anew(own, above, purpose, now)?);
-        self.checked.lock().unwrap_or_else(PoisonError::into_inner).put(key, peer.clone());
+        if own.len() <= REMEMBERED_SIZE {
+            self.checked.lock().unwrap_or_else(PoisonError::into_inner).put(key, peer.clone());
+        }
         Ok(peer)
     }
 

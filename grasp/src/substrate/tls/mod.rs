@@ -52,7 +52,8 @@ pub struct Settings {
     pub clock: Now,
     /// How long before the end of a certificate there is a warning.
     pub warn_before: Duration,
-    /// Sessions that are remembered to be resumed, as server and as client each; the oldest makes room.
+    /// Sessions that are remembered to be resumed, as server and as client each; the oldest makes room. With 0 every
+    /// handshake is a full one.
     pub sessions: usize,
 }
 

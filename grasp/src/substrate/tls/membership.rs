@@ -89,7 +89,7 @@ pub enum Refusal {
         /// Our own.
         ours: String,
     },
-    /// A member answers at an address that its certificate gives to nobody else but somebody else.
+    /// A member has answered at an address that is not in the address set of its certificate.
     #[error("{name} has answered at {at}, which is not its address")]
     OtherAddress {
         /// The member.
@@ -172,6 +172,9 @@ pub(super) struct Anchor {
 type Checked = Bounded<(Purpose, Vec<u8>), Arc<Peer>>;
 
 /// What is needed to check membership; never changes, a reload makes another.
+///
+/// Revocation is known from the lists that the operator provides; neither CRL distribution points nor OCSP responders are asked. An
+/// extendedKeyUsage has to name the role itself: anyExtendedKeyUsage alone is not enough.
 pub(super) struct Membership {
     domain: String,
     anchors: Vec<Anchor>,

@@ -1,4 +1,5 @@
 //! The substrate `tls`: files that become credentials, names in certificates, and bytes of strangers.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod support_tls;
 

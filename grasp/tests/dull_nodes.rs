@@ -125,10 +125,7 @@ fn tables_are_not_shared() {
             (list(&beside).await, list(&peer).await),
             (vec!["AN_ACP".into(), "AN_Proxy".into()], vec!["32473:x".into()])
         );
-        assert_eq!(
-            code(beside.asa(secured.handle()).deregister_objective(&syn("32473:x")).await),
-            ErrorCode::NoAsa
-        );
+        assert_eq!(code(beside.asa(secured.handle()).deregister_objective(&syn("32473:x")).await), ErrorCode::NoAsa);
         // The flood caches.
         announce(&announcing, 500).await;
         secured.flood(60_000, vec![(with(&syn("32473:x"), 1), None)]).await.unwrap();

@@ -5,6 +5,7 @@
 mod capture;
 mod discovery;
 mod divert;
+mod dull;
 mod flood;
 mod links;
 mod ports;

@@ -174,7 +174,7 @@ fn without_a_substrate_nothing_moves() {
             let copy = grasp::protocol::flood::Flooded {
                 objective: valued.clone(),
                 locator: None,
-                initiator: std::net::Ipv6Addr::LOCALHOST.into(),
+                initiator: Ipv6Addr::LOCALHOST.into(),
                 link: 1,
                 heard: grasp::protocol::Time::default(),
                 expires: None,

@@ -5,6 +5,7 @@
 pub(crate) mod capture;
 mod discovery;
 mod divert;
+mod dull;
 mod flood;
 mod links;
 mod ports;

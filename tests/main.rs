@@ -19,3 +19,4 @@ mod pool;
 mod prefix;
 mod sessions;
 mod supervision;
+mod supply;

@@ -1,6 +1,8 @@
 //! The command line: every subcommand, its options and its help.
 
 pub(crate) mod control;
+pub(crate) mod keys;
+pub(crate) mod keys_quads;
 pub(crate) mod pool;
 
 use std::net::SocketAddr;
@@ -31,6 +33,7 @@ pub(crate) enum Command {
     Flood(FloodArgs),
     GetFlood(GetFloodArgs),
     Pool(pool::PoolArgs),
+    Keys(keys::KeysArgs),
     #[command(flatten)]
     Control(control::Control),
 }

@@ -132,6 +132,7 @@ fn locator(locator: &Locator) -> String {
             (Some(*transport), None)
         }
         Locator::Uri { transport, port, .. } => (*transport, *port),
+        Locator::Other { protocol, .. } => return format!("{locator} protocol {protocol}"),
     };
     let mut text = locator.to_string();
     if let Some(port) = port {

@@ -24,7 +24,7 @@ use tokio::sync::mpsc;
 use crate::cli::{LogFormat, RelayArgs, RunArgs};
 use crate::lines::Lines;
 use crate::output::{Dialogue, Look, Summary};
-use crate::{classes, node, reload, settings};
+use crate::{classes, keys, node, reload, settings};
 
 /// Open sessions are declined and registrations withdrawn within this time.
 const STOP_LIMIT: Duration = Duration::from_secs(3);
@@ -96,6 +96,7 @@ async fn serve(
         levels: levels.map(|levels| Arc::new(ChangedLevels(levels)) as Arc<dyn LogLevels>),
         fatal: Arc::new(move |reason| give_up(reason, &gave_up)),
         on_round: Some(alive(notifier.clone())),
+        prompt: Some(Arc::new(keys::quads::ask)),
         ..Stage::new(Arc::new(Kernel::new()), &classes::all(), sink)
     };
     let socket = loaded.manifest.control_socket(|name| std::env::var(name).ok());

@@ -151,3 +151,9 @@ fn every_locked_crate_was_looked_up_in_the_snapshot() {
         );
     }
 }
+
+#[test]
+fn every_exception_names_a_crate_that_is_locked() {
+    let locks: Vec<Lock> = locks().into_iter().map(|(_, lock)| lock).collect();
+    assert_none(&policy().idle(&locks), "deny.toml: take the entry out");
+}

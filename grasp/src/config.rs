@@ -1,11 +1,11 @@
 //! The settings of a GRASP instance, checked by whoever reads them.
 
 use crate::constants::{GRASP_DEF_TIMEOUT, GRASP_LISTEN_PORT, MESSAGE_GAP};
-use crate::protocol::Dull;
 use crate::protocol::authorization::Authorization;
 use crate::protocol::discovery::DiscoveryConfig;
 use crate::protocol::flood::FloodConfig;
 use crate::protocol::registry::RegistryLimits;
+use crate::protocol::{Dull, dull};
 use crate::recorder::Recorder;
 use crate::wire::Limits;
 use std::sync::Arc;
@@ -99,6 +99,10 @@ impl NodeConfig {
             dull: Some(rules.clone()),
             ..Self::default()
         };
+        (config.discovery.cache_capacity, config.discovery.seen_capacity) = (dull::LOCATORS, dull::SEEN);
+        (config.discovery.settings.relay, config.flood.relay) = (false, false);
+        (config.flood.capacity, config.flood.per_name) = (dull::COPIES, dull::COPIES / 2);
+        config.flood.seen_capacity = dull::SEEN;
         config.discovery.dull = Some(rules.clone());
         config.flood.dull = Some(rules);
         config

@@ -9,6 +9,7 @@ pub mod config;
 pub mod constants;
 pub mod error;
 pub mod hex;
+pub mod infrastructure;
 pub mod net;
 pub mod protocol;
 pub mod recorder;

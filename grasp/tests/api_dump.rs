@@ -90,7 +90,7 @@ fn the_flood_cache_is_listed() {
         let expected = json!({
             "objective": "32473:b", "value": "[\"Example\", 1]", "origin": initiator, "session_id": 99,
             "locator": tag.to_string(), "interface": status.links[0].0, "interface_name": status.links[0].1,
-            "loop_count": 3,
+            "loop_count": 3, "instance": "n", "ttl_ms": 10_000, "what": null, "odd": [],
         });
         assert_eq!(json, expected);
     });

@@ -30,6 +30,7 @@ async fn every_call(node: &Grasp, handle: AsaHandle) -> Vec<ErrorCode> {
     let flooded = grasp::protocol::flood::Flooded {
         objective: y.clone(),
         locator: None,
+        initiator: std::net::Ipv6Addr::LOCALHOST.into(),
         link: 0,
         heard: grasp::protocol::Time::default(),
         expires: None,

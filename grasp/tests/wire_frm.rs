@@ -149,6 +149,8 @@ fn the_null_locator_is_an_empty_array() {
 #[test]
 fn bad_locators_are_unusable_and_good_ones_beside_them_are_used() {
     const ADDRESS: &str = "50 20010db8f000baaaf000baaaf000baaa";
+    /// In a flood they are kept, so that what stands beside them is not lost (RFC 8995 §4.3).
+    const OTHER_PROTOCOLS: [&str; 2] = ["baaa 1884 19c123", "baaa 01 19c123"];
     let bad = [
         format!("84 1867 {ADDRESS} f6 f6"),
         format!("84 1867 {ADDRESS} 1884 19c123"),
@@ -180,7 +182,14 @@ fn bad_locators_are_unusable_and_good_ones_beside_them_are_used() {
         assert_eq!(rule(&response(&[locator])), Rule::NoLocator, "{locator}");
         assert_eq!(message(&response(&[locator, LOCATOR])), good, "{locator}");
         assert_eq!(message(&response(&[LOCATOR, locator])), good, "{locator}");
-        assert_eq!(rule(&flood(&[&format!("82 {OBJECTIVE} {locator}")])), Rule::FloodPair, "{locator}");
+        let tagged = flood(&[&format!("82 {OBJECTIVE} {locator}")]);
+        if OTHER_PROTOCOLS.iter().any(|kept| locator.contains(kept)) {
+            let Message::Flood { objectives, .. } = message(&tagged) else { panic!("no flood") };
+            assert!(matches!(objectives[0].locator, Some(Locator::Other { .. })), "{objectives:?}");
+            assert_eq!(grasp::protocol::reach(objectives[0].locator.as_ref().unwrap(), 1), None);
+        } else {
+            assert_eq!(rule(&tagged), Rule::FloodPair, "{locator}");
+        }
         let divert = message(&response(&[&format!("83 1864 {locator} {LOCATOR}")]));
         assert_eq!(divert, message(&response(&[&format!("82 1864 {LOCATOR}")])), "{locator}");
     }

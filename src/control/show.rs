@@ -3,7 +3,7 @@
 use asa_framework::control::{Command, Described, Dump};
 use serde_json::{Map, Value};
 
-use super::text::{BOLD, Cell, duration, labelled, table};
+use super::text::{BOLD, Cell, YELLOW, duration, labelled, table};
 use super::{QUESTION, Shown, ask};
 use crate::cli::control::{DescribeArgs, DumpArgs, Table};
 use crate::output::Look;
@@ -21,7 +21,8 @@ pub(super) fn dump(args: &DumpArgs) -> anyhow::Result<Shown> {
         Table::Sessions => Dump::Sessions,
         Table::Objectives => Dump::Objectives,
     };
-    ask(&args.node, QUESTION, Command::Dump { table }, dumped, |_| 0)
+    let shown: fn(Look, Vec<Map<String, Value>>) -> String = if table == Dump::Floods { flooded } else { dumped };
+    ask(&args.node, QUESTION, Command::Dump { table }, shown, |_| 0)
 }
 
 fn described(look: Look, all: Vec<Described>) -> String {
@@ -55,6 +56,54 @@ fn instance(look: Look, described: &Described) -> Vec<String> {
         for (index, text) in list.iter().enumerate() {
             line(if index == 0 { label } else { "" }, text);
         }
+    }
+    lines
+}
+
+/// What the explanations below the table say; programs find it in the entries.
+const EXPLAINED: [&str; 3] = ["what", "odd", "ttl_ms"];
+
+/// The table, and below it in words what the floods of the infrastructure mean.
+fn flooded(look: Look, mut all: Vec<Map<String, Value>>) -> String {
+    let mut explained: Vec<String> = all.iter().flat_map(|entry| explanation(look, entry)).collect();
+    for entry in &mut all {
+        entry.retain(|key, _| !EXPLAINED.contains(&key.as_str()));
+    }
+    let mut text = dumped(look, all);
+    if !explained.is_empty() {
+        explained.insert(0, String::new());
+        text.push_str(&(explained.join("\n") + "\n"));
+    }
+    text
+}
+
+/// What it is, from whom, where, for how long, and what is odd about it.
+fn explanation(look: Look, entry: &Map<String, Value>) -> Vec<String> {
+    let text = |key: &str| entry.get(key).and_then(Value::as_str).unwrap_or_default();
+    let odd: Vec<&str> =
+        entry.get("odd").and_then(Value::as_array).into_iter().flatten().flat_map(Value::as_str).collect();
+    if text("what").is_empty() && odd.is_empty() {
+        return Vec::new();
+    }
+    let mut said = vec![format!("flooded by {}", text("origin"))];
+    if !text("what").is_empty() {
+        said.insert(0, text("what").to_owned());
+    }
+    if !text("locator").is_empty() {
+        said.push(format!("to be found at {}", text("locator")));
+    }
+    if !text("interface_name").is_empty() {
+        said.push(format!("heard on {}", text("interface_name")));
+    }
+    said.push(match entry.get("remaining_ms").and_then(Value::as_f64) {
+        Some(left) => format!("for {} more", duration(left)),
+        None => "for ever".to_owned(),
+    });
+    let title = format!("{} ({})", text("objective"), text("instance"));
+    let mut lines = vec![look.paint(BOLD, &look.shown(&title))];
+    lines.extend(labelled(look, "  ", &said.join(", "), None));
+    for one in odd {
+        lines.extend(labelled(look, "  odd: ", one, Some(YELLOW)));
     }
     lines
 }
@@ -124,6 +173,33 @@ gray
 ";
         assert_eq!(described(PLAIN, serde_json::from_value(all).unwrap()), expected);
         assert_eq!(described(PLAIN, Vec::new()), "there are no instances\n");
+    }
+
+    /// ASA-I-10: below the table stands what a flood of the infrastructure means, and what is odd about it.
+    #[test]
+    fn floods_of_the_infrastructure_are_explained() {
+        let entry = |instance: &str, objective: &str, what: Value, odd: Value| {
+            json!({
+                "instance": instance, "objective": objective, "origin": "fe80::1", "locator": "[fe80::1]:15000",
+                "interface_name": "eth0", "remaining_ms": 200_000, "ttl_ms": 210_000, "what": what, "odd": odd,
+            })
+        };
+        let all = json!([
+            entry("north", "EX3", Value::Null, json!([])),
+            entry("dull eth0", "AN_ACP", json!("an ACP neighbour that offers IKEv2"), json!(["unknown\u{1b}"])),
+        ]);
+        let expected = "\
+OBJECTIVE  INSTANCE   INTERFACE NAME  LOCATOR          ORIGIN   REMAINING
+EX3        north      eth0            [fe80::1]:15000  fe80::1  3 min 20 s
+AN_ACP     dull eth0  eth0            [fe80::1]:15000  fe80::1  3 min 20 s
+
+AN_ACP (dull eth0)
+  an ACP neighbour that offers IKEv2, flooded by fe80::1, to be found at [fe80::1]:15000, heard on
+  eth0, for 3 min 20 s more
+  odd: unknown\\u{1b}
+";
+        assert_eq!(flooded(PLAIN, serde_json::from_value(all).unwrap()), expected);
+        assert_eq!(flooded(PLAIN, Vec::new()), "the table is empty\n");
     }
 
     #[test]

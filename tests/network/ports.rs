@@ -174,6 +174,7 @@ fn without_a_substrate_nothing_moves() {
             let copy = grasp::protocol::flood::Flooded {
                 objective: valued.clone(),
                 locator: None,
+                initiator: Ipv6Addr::LOCALHOST.into(),
                 link: 1,
                 heard: grasp::protocol::Time::default(),
                 expires: None,

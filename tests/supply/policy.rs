@@ -2,6 +2,8 @@
 
 use serde::Deserialize;
 
+use super::lock::Lock;
+
 /// The policy on dependencies.
 #[derive(Deserialize)]
 pub(super) struct Policy {
@@ -48,7 +50,7 @@ pub(super) struct Bans {
     pub(super) skip: Vec<Spec>,
 }
 
-/// A crate, or `NAME@RANGE`: those of its versions.
+/// A crate, or `NAME@VERSION`: those of its versions that begin so, as cargo-deny reads it.
 #[derive(Deserialize)]
 pub(super) struct Spec {
     #[serde(rename = "crate")]
@@ -57,8 +59,8 @@ pub(super) struct Spec {
 
 impl Spec {
     pub(super) fn covers(&self, name: &str, version: &semver::Version) -> bool {
-        let (own, range) = self.spec.split_once('@').unwrap_or((&self.spec, "*"));
-        own == name && semver::VersionReq::parse(range).unwrap().matches(version)
+        let Some((own, part)) = self.spec.split_once('@') else { return self.spec == name };
+        own == name && semver::VersionReq::parse(&format!("={part}")).unwrap().matches(version)
     }
 }
 
@@ -78,6 +80,17 @@ impl Policy {
         let here = std::env::consts::ARCH;
         let found = self.graph.targets.iter().find(|target| target.starts_with(here));
         found.unwrap_or_else(|| panic!("deny.toml, [graph]: no target for {here}")).clone()
+    }
+
+    /// The exceptions of licences and of duplicates that no lock file needs any more.
+    pub(super) fn idle(&self, locks: &[Lock]) -> Vec<String> {
+        let packages = || locks.iter().flat_map(Lock::foreign);
+        let licences = self.licenses.exceptions.iter().map(|entry| &entry.name);
+        let licences = licences.filter(|name| !packages().any(|package| package.name == **name));
+        let skipped = self.bans.skip.iter();
+        let skipped = skipped.filter(|entry| !packages().any(|package| entry.covers(&package.name, &package.version)));
+        let skipped = skipped.map(|entry| format!("bans.skip: {} is not locked", entry.spec));
+        licences.map(|name| format!("licenses.exceptions: {name} is not locked")).chain(skipped).collect()
     }
 }
 
@@ -135,5 +148,20 @@ fn a_spec_covers_the_versions_it_names() {
     assert!(spec("syn").covers("syn", &version("3.0.9")));
     assert!(spec("syn@2").covers("syn", &version("2.0.119")));
     assert!(!spec("syn@2").covers("syn", &version("3.0.9")));
+    assert!(!spec("sled@0.34.6").covers("sled", &version("0.34.7")));
     assert!(!spec("syn").covers("synstructure", &version("0.13.2")));
+}
+
+#[test]
+fn exceptions_of_crates_that_are_gone_are_found() {
+    let text = "[graph]\ntargets = []\n[advisories]\nignore = []\n[licenses]\nallow = []\n\
+         exceptions = [{ crate = \"ring\", allow = [\"ISC\"] }]\n\
+         [bans]\ndeny = []\nskip = [{ crate = \"syn@2\" }]\n[sources]\nallow-registry = []\n";
+    let lock = |name: &str, version: &str| {
+        Lock::parse(&format!("[[package]]\nname = \"{name}\"\nversion = \"{version}\"\nsource = \"registry+x\"\n"))
+    };
+    let policy = Policy::parse(text);
+    assert_eq!(policy.idle(&[lock("ring", "0.17.14"), lock("syn", "2.0.119")]), Vec::<String>::new());
+    assert_eq!(policy.idle(&[lock("ring", "0.17.14"), lock("syn", "3.0.9")]), ["bans.skip: syn@2 is not locked"]);
+    assert_eq!(policy.idle(&[lock("syn", "2.0.119")]), ["licenses.exceptions: ring is not locked"]);
 }

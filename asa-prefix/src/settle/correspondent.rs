@@ -195,7 +195,7 @@ fn address(locator: &AsaLocator) -> Option<IpAddr> {
     match &locator.locator {
         Locator::Ipv6 { address, .. } => Some((*address).into()),
         Locator::Ipv4 { address, .. } => Some((*address).into()),
-        Locator::Fqdn { .. } | Locator::Uri { .. } => None,
+        Locator::Fqdn { .. } | Locator::Uri { .. } | Locator::Other { .. } => None,
     }
 }
 

@@ -10,6 +10,7 @@ use super::{discovery, flood};
 use crate::Registration;
 use crate::api::Grasp;
 use crate::error::{Error, ErrorCode};
+use crate::infrastructure::{GRASP_TLS, Kind, Offer, an_acp};
 use crate::net::{ByteStream, Listener};
 use crate::protocol::adjacency::{Adjacency as Core, AdjacencyConfig, AdjacencyCounters, ConnectionId, Input, Output};
 use crate::protocol::authorization::{acts, member_name};
@@ -18,9 +19,8 @@ use crate::protocol::rate::Bucket;
 use crate::protocol::{Heard, LinkId, Member, discovery as discovering, flood as flooding};
 use crate::shell::{Clock, Pump, Pumped};
 use crate::substrate::Secured;
-use crate::wire::{Limits, Locator, Message as WireMessage, Objective, Value};
+use crate::wire::{Limits, Locator, Message as WireMessage, Transport};
 use actix::prelude::*;
-use ciborium::Value as Ciborium;
 use futures_util::stream::{self, Stream};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6};
@@ -31,11 +31,7 @@ use tokio::io::ReadHalf;
 use tokio::sync::{mpsc, oneshot};
 
 /// The objective of the announcements (RFC 8994 §6.4).
-pub(crate) const ANNOUNCEMENT: &str = "AN_ACP";
-/// The method name of ours in it: GRASP between neighbours over mutual TLS, at the locator of the announcement.
-pub(crate) const METHOD: &str = "GRASP-TLS";
-/// Lifetime of an announcement in milliseconds (RFC 8994 §6.4): two of three may be lost.
-const LIFETIME_MS: u32 = 210_000;
+pub(crate) const ANNOUNCEMENT: &str = Kind::AnAcp.name();
 /// Time limit for one attempt to connect, the proof of membership included.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
 /// Connections that have not proved membership yet; the oldest makes room.
@@ -246,27 +242,14 @@ impl Adjacency {
 
 /// Where a neighbour takes connections of ours, if that is what it announces.
 fn announced(copy: &Flooded, link: LinkId) -> Option<SocketAddrV6> {
-    let Some(Locator::Ipv6 { address, transport: crate::wire::Transport::Tcp, port }) =
+    let Some(Locator::Ipv6 { address, transport: Transport::Tcp, port }) =
         copy.locator.as_ref().map(|found| &found.locator)
     else {
         return None;
     };
     let value = copy.objective.value.as_ref()?;
-    (method(value).as_deref() == Some(METHOD)).then(|| SocketAddrV6::new(*address, *port, 0, link))
-}
-
-/// The method name in the value of an AN_ACP objective; parameters and extensions are ignored (RFC 8994 §6.4).
-fn method(value: &Value) -> Option<String> {
-    let first = |value: Ciborium| match value.into_array() {
-        Ok(parts) => parts.into_iter().next(),
-        Err(other) => Some(other),
-    };
-    // [method, extensions...], where a method is a name or [name, parameters...].
-    first(first(value.decode::<Ciborium>().ok()?)?)?.into_text().ok()
-}
-
-fn objective() -> Objective {
-    Objective::synchronization(ANNOUNCEMENT).with_loop_count(1)
+    let ours = Offer::read(value).is_ok_and(|offer| offer.method() == GRASP_TLS);
+    ours.then(|| SocketAddrV6::new(*address, *port, 0, link))
 }
 
 /// An announcement has been heard on the link.
@@ -289,20 +272,21 @@ async fn converse_once(
     link: &Addr<Adjacency>,
 ) -> Result<(), Error> {
     let asa = dull.register_asa("adjacency").await?;
-    asa.register_objective(&objective(), Registration { overlap: true, ..Registration::default() }).await?;
-    let mut watch = asa.watch_flood(&objective()).await?;
-    for copy in asa.get_flood(&objective()).await? {
+    let objective = Kind::AnAcp.objective();
+    asa.register_objective(&objective, Registration { overlap: true, ..Registration::default() }).await?;
+    let mut watch = asa.watch_flood(&objective).await?;
+    for copy in asa.get_flood(&objective).await? {
         link.do_send(Announced(copy));
     }
-    let value = Value::item(METHOD).map_err(|error| Error::new(ErrorCode::Unspecified, error.to_string()))?;
-    let announcement = vec![(objective().with_value(value), Some(Locator::tcp(Ipv6Addr::UNSPECIFIED.into(), port)))];
+    let offer = Offer::new(GRASP_TLS).map_err(|error| Error::new(ErrorCode::Unspecified, error.to_string()))?;
+    let announcement = an_acp([(&offer, Some((Transport::Tcp, port)))]);
     loop {
         tokio::select! {
             order = orders.recv() => {
                 if order.is_none() {
                     return Ok(());
                 }
-                match asa.flood(LIFETIME_MS, announcement.clone()).await {
+                match asa.flood(Kind::AnAcp.ttl(), announcement.clone()).await {
                     Err(error) if error.code != ErrorCode::Unspecified => return Err(error),
                     // One that is too early is followed by another.
                     Err(error) => tracing::debug!(%error, "not announced"),

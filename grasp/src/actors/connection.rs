@@ -169,7 +169,12 @@ pub(crate) async fn write_all(
 }
 
 async fn write(sink: &mut WriteHalf<Sheltered>, bytes: &[u8]) -> Result<(), String> {
-    match tokio::time::timeout(WRITE_TIMEOUT, sink.write_all(bytes)).await {
+    // A substrate may keep what the transport does not take at once.
+    let written = async {
+        sink.write_all(bytes).await?;
+        sink.flush().await
+    };
+    match tokio::time::timeout(WRITE_TIMEOUT, written).await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(error)) => Err(error.to_string()),
         Err(_) => Err("the peer takes nothing".into()),

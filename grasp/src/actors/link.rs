@@ -6,7 +6,7 @@ use super::node::{LinkFailed, Node};
 use super::surroundings::Surroundings;
 use super::{discovery, flood};
 use crate::net::{ByteStream, LinkSockets, Listener, MulticastSocket};
-use crate::protocol::{Heard, LinkId, discovery as discovering, flood as flooding};
+use crate::protocol::{Heard, LinkId, discovery as discovering, dull, flood as flooding};
 use crate::wire::{DecodeError, Message as WireMessage, decode};
 use actix::prelude::*;
 use futures_util::stream::{self, Stream};
@@ -115,6 +115,9 @@ impl Link {
 
     /// Reads the answers that a peer brings, under bounds of number and time.
     fn answered(&mut self, stream: ByteStream, peer: SocketAddr, ctx: &mut Context<Self>) {
+        if self.around.dull && dull::source(&peer, self.id).is_none() {
+            return self.around.tally.count("connections_refused", "not link-local");
+        }
         self.answering.retain(|open| !open.is_closed());
         // The oldest makes room, so that those who only connect keep nobody out.
         if self.answering.len() >= ANSWERERS && self.answering.pop_front().is_some() {

@@ -45,6 +45,12 @@ impl Reception {
     }
 
     fn receive(&mut self, stream: ByteStream, peer: SocketAddr) {
+        if self.around.dull {
+            // Whatever it would ask for is not served (RFC 8990 §2.5.2, §3), so not a byte of it is read.
+            let near = matches!(peer, SocketAddr::V6(peer) if peer.ip().is_unicast_link_local());
+            let why = if near { "DULL takes no requests" } else { "not link-local" };
+            return self.around.tally.count("connections_refused", why);
+        }
         self.waiting.retain(|waiting| !waiting.is_closed());
         if self.waiting.len() >= self.capacity && self.waiting.pop_front().is_some() {
             self.around.tally.count("connections_evicted", "silent");

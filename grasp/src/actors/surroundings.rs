@@ -24,6 +24,8 @@ pub(crate) struct Surroundings {
     pub(crate) authorization: Arc<Authorization>,
     pub(crate) tally: Tally,
     pub(crate) depth: usize,
+    /// This is a DULL instance: it has one link and takes no requests.
+    pub(crate) dull: bool,
     /// Largest message received; objectives that allow more raise it.
     pub(crate) size: Arc<AtomicUsize>,
     /// The last key that was given to a session, a question or a flood.
@@ -53,6 +55,7 @@ impl Surroundings {
             authorization: Arc::new(config.authorization.clone()),
             tally: Tally::default(),
             depth: config.message.depth,
+            dull: config.dull.is_some(),
             size: Arc::new(AtomicUsize::new(config.message.size)),
             keys: Arc::default(),
             sessions: supervisor.shared(SESSIONS),

@@ -344,8 +344,10 @@ impl Asa {
 fn target(peer: &AsaLocator) -> Option<Target> {
     match &peer.locator {
         Locator::Fqdn { name, transport: crate::wire::Transport::Tcp, port } => Some(Target::Name(name.clone(), *port)),
-        locator @ (Locator::Ipv6 { .. } | Locator::Ipv4 { .. } | Locator::Fqdn { .. } | Locator::Uri { .. }) => {
-            reach(locator, peer.interface).map(Target::Address)
-        }
+        locator @ (Locator::Ipv6 { .. }
+        | Locator::Ipv4 { .. }
+        | Locator::Fqdn { .. }
+        | Locator::Uri { .. }
+        | Locator::Other { .. }) => reach(locator, peer.interface).map(Target::Address),
     }
 }

@@ -5,6 +5,7 @@
 use super::{Grasp, answer_again};
 use crate::actors::{discovery, flood, node, session};
 use crate::error::Error;
+use crate::infrastructure::{Sight, oddities, purpose};
 use crate::protocol::Time;
 use crate::protocol::cache::Entry;
 use crate::protocol::flood::{Brought, Flooded};
@@ -42,6 +43,8 @@ pub struct DiscoveryEntry {
 /// A copy in the flood cache that has not expired.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FloodEntry {
+    /// The name of the instance that has it; that of a DULL instance is `dull` and its interface.
+    pub instance: String,
     /// Name of the objective.
     pub objective: String,
     /// Its value in CBOR diagnostic notation.
@@ -62,6 +65,12 @@ pub struct FloodEntry {
     pub age_ms: u64,
     /// Milliseconds until it expires; `None` for never.
     pub remaining_ms: Option<u64>,
+    /// The lifetime that the flood states, in milliseconds; 0 for ever.
+    pub ttl_ms: u32,
+    /// What it means, if it is an objective of the infrastructure (RFC 8994, RFC 8995).
+    pub what: Option<String>,
+    /// What is odd about it then.
+    pub odd: Vec<String>,
 }
 
 /// Which side of a session this node is on.
@@ -228,21 +237,53 @@ impl Grasp {
     ///
     /// `#03` after a shutdown.
     pub async fn flood_cache(&self) -> Result<Vec<FloodEntry>, Error> {
-        let links = self.link_names().await?;
+        let node = answer_again(&self.node, || node::Describe {}).await?;
+        let (dull, instance) = (node.dull, node.name);
+        let links: BTreeMap<u32, String> = node.links.into_iter().map(|(id, name, _)| (id, name)).collect();
         let flood::Everything(now, copies) = answer_again(&self.flood, || flood::All).await?;
-        let entry = |(flooded, brought): (Flooded, Brought)| FloodEntry {
-            value: flooded.objective.value.as_ref().map(|value| diagnostic(value.as_bytes())),
-            origin: brought.initiator,
-            session_id: brought.session_id,
-            locator: flooded.locator.map(|tag| tag.locator.to_string()),
-            interface: flooded.link,
-            interface_name: links.get(&flooded.link).cloned(),
-            loop_count: flooded.objective.loop_count,
-            objective: flooded.objective.name,
-            age_ms: ms(now.since(flooded.heard)),
-            remaining_ms: flooded.expires.map(|expires| ms(expires.since(now))),
+        let entry = |(flooded, brought): (Flooded, Brought)| {
+            let (what, odd) = {
+                let sight = Sight {
+                    objective: &flooded.objective,
+                    locator: flooded.locator.as_ref().map(|tag| &tag.locator),
+                    initiator: brought.initiator,
+                    ttl: brought.ttl,
+                    dull,
+                };
+                (purpose(&sight), oddities(&sight))
+            };
+            FloodEntry {
+                instance: instance.clone(),
+                ttl_ms: brought.ttl,
+                what,
+                odd,
+                value: flooded.objective.value.as_ref().map(|value| diagnostic(value.as_bytes())),
+                origin: brought.initiator,
+                session_id: brought.session_id,
+                locator: flooded.locator.map(|tag| tag.locator.to_string()),
+                interface: flooded.link,
+                interface_name: links.get(&flooded.link).cloned(),
+                loop_count: flooded.objective.loop_count,
+                objective: flooded.objective.name,
+                age_ms: ms(now.since(flooded.heard)),
+                remaining_ms: flooded.expires.map(|expires| ms(expires.since(now))),
+            }
         };
         Ok(copies.into_iter().map(entry).collect())
+    }
+
+    /// The flood cache, and those of the DULL instances beside this one, each after the other.
+    ///
+    /// # Errors
+    ///
+    /// `#03` after a shutdown.
+    pub async fn flood_caches(&self) -> Result<Vec<FloodEntry>, Error> {
+        let mut all = self.flood_cache().await?;
+        for (_, dull) in self.dull_instances().await? {
+            // One whose link has just gone has nothing.
+            all.extend(dull.flood_cache().await.unwrap_or_default());
+        }
+        Ok(all)
     }
 
     /// The unicast sessions, in the order in which they began. Takes a second at most, also when one of them hangs.

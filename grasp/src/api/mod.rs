@@ -17,7 +17,7 @@ use crate::actors::flood::{self, Flood};
 use crate::actors::link::Wiring;
 use crate::actors::node::{self, Node, Parts};
 use crate::actors::surroundings::{OWNER, Surroundings};
-use crate::config::{Failure, NodeConfig, OnFailure};
+use crate::config::{Failure, Interfaces, NodeConfig, OnFailure};
 use crate::error::{Error, ErrorCode};
 use crate::net::{Listener, Network};
 use crate::protocol::AsaHandle;
@@ -146,12 +146,16 @@ impl Grasp {
     ///
     /// # Errors
     ///
-    /// Those of the system, if it cannot listen at all.
+    /// Those of the system, if it cannot listen at all; for a DULL instance also if it has not exactly one interface, or that
+    /// is not there.
     pub fn start(config: NodeConfig, network: Arc<dyn Network>, substrate: Arc<dyn Substrate>) -> io::Result<Self> {
         let mut config = config;
         // What a multicast can hold is for the substrate to say.
         config.discovery.multicast_size = substrate.multicast_size();
         config.flood.multicast_size = substrate.multicast_size();
+        if let Some(rules) = &config.carries_dull {
+            config.flood.left_to_dull.clone_from(&rules.objectives);
+        }
         let listener = if substrate.is_ready() { Some(listen(&config, &*network)?) } else { None };
         let listener = listener.map(|(listener, stable)| (Arc::from(listener), stable));
         let default_timeout = config.default_timeout;
@@ -271,7 +275,18 @@ const NAMED_PORTS: u16 = 17_017;
 const NAMED_PORTS_COUNT: u16 = 15_000;
 
 /// Tries the preferred port, then one that follows from the name, then any; tells whether it will be the same again.
+///
+/// A DULL instance listens on the address of its link, so that nobody who is not there reaches it.
 fn listen(config: &NodeConfig, network: &dyn Network) -> io::Result<(Box<dyn Listener>, bool)> {
+    if config.dull.is_some() {
+        let Interfaces::Named(names) = &config.interfaces else { return Err(io::ErrorKind::InvalidInput.into()) };
+        let [name] = names.as_slice() else { return Err(io::ErrorKind::InvalidInput.into()) };
+        let interface = network.interfaces()?.into_iter().find(|interface| interface.name == *name);
+        let interface = interface.ok_or_else(|| {
+            io::Error::new(io::ErrorKind::NotFound, format!("there is no interface {name} for a DULL instance"))
+        })?;
+        return Ok((network.listen_on(&interface)?, false));
+    }
     let named = NAMED_PORTS + fnv(&config.name) % NAMED_PORTS_COUNT;
     let ports = if config.port == 0 { vec![0] } else { vec![config.port, named, 0] };
     let listener = network.listen(&ports)?;

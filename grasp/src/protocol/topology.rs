@@ -56,6 +56,10 @@ pub fn reach(locator: &Locator, interface: LinkId) -> Option<SocketAddr> {
         Locator::Ipv4 { address, transport: crate::wire::Transport::Tcp, port } => {
             Some(SocketAddr::new(IpAddr::V4(*address), *port))
         }
-        Locator::Ipv6 { .. } | Locator::Ipv4 { .. } | Locator::Fqdn { .. } | Locator::Uri { .. } => None,
+        Locator::Ipv6 { .. }
+        | Locator::Ipv4 { .. }
+        | Locator::Fqdn { .. }
+        | Locator::Uri { .. }
+        | Locator::Other { .. } => None,
     }
 }

@@ -1,8 +1,11 @@
 //! Who may hear and be heard: the security and transport substrate under GRASP (RFC 8990 §2.5.1).
 
 mod open;
+pub mod quads;
+pub mod tls;
 
 pub use open::{Dull, InsecureLab, Unprotected};
+pub use quads::Quads;
 
 use crate::constants::MAX_MULTICAST_SIZE;
 use crate::net::ByteStream;

@@ -218,7 +218,7 @@ fn tagged(element: Element<'_>) -> Result<TaggedObjective, DecodeError> {
     let mut tag_parts = tag.elements().ok_or(broken.clone())?;
     let locator = match tag_parts.next() {
         None => None,
-        Some(_) => Some(Locator::read(tag).ok_or(broken)?),
+        Some(_) => Some(Locator::read_tag(tag).ok_or(broken)?),
     };
     Ok(TaggedObjective { objective: objective(first)?, locator })
 }

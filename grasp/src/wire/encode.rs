@@ -170,6 +170,17 @@ impl Writer {
                         None => self.null(),
                     }
                 }
+                Locator::Other { address, protocol, port } => {
+                    match address {
+                        IpAddr::V6(address) => self.unsigned(locator::IPV6).bytes(&address.octets()),
+                        IpAddr::V4(address) => self.unsigned(locator::IPV4).bytes(&address.octets()),
+                    };
+                    self.unsigned((*protocol).into());
+                    match port {
+                        Some(port) => self.unsigned((*port).into()),
+                        None => self.null(),
+                    }
+                }
             };
         }
         self

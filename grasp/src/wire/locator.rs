@@ -80,6 +80,17 @@ pub enum Locator {
         /// Port, or null if the URI tells.
         port: Option<u16>,
     },
+    /// `O_IPv6_LOCATOR` or `O_IPv4_LOCATOR` of another protocol, as RFC 8995 §4.3 floods them; read in floods only.
+    ///
+    /// RFC 8990 §4 knows TCP and UDP alone, so this node neither connects to one nor takes it from a response (G-FRM-17).
+    Other {
+        /// Address.
+        address: IpAddr,
+        /// The IANA protocol number, neither 6 nor 17; 41 is IPv6 in IPv6.
+        protocol: u8,
+        /// Port, or null for a protocol without any.
+        port: Option<u16>,
+    },
 }
 
 impl Locator {
@@ -98,6 +109,7 @@ impl Locator {
         match self {
             Self::Ipv6 { address, .. } => Some((*address).into()),
             Self::Ipv4 { address, .. } => Some((*address).into()),
+            Self::Other { address, .. } => Some(*address),
             Self::Fqdn { .. } | Self::Uri { .. } => None,
         }
     }
@@ -107,7 +119,7 @@ impl Locator {
     pub fn port(&self) -> Option<u16> {
         match self {
             Self::Ipv6 { port, .. } | Self::Ipv4 { port, .. } | Self::Fqdn { port, .. } => Some(*port),
-            Self::Uri { port, .. } => *port,
+            Self::Uri { port, .. } | Self::Other { port, .. } => *port,
         }
     }
 
@@ -117,8 +129,46 @@ impl Locator {
         match self {
             Self::Ipv6 { address, .. } => address.is_unicast_link_local(),
             Self::Ipv4 { address, .. } => address.is_link_local(),
+            Self::Other { address: IpAddr::V6(address), .. } => address.is_unicast_link_local(),
+            Self::Other { address: IpAddr::V4(address), .. } => address.is_link_local(),
             Self::Fqdn { .. } | Self::Uri { .. } => false,
         }
+    }
+
+    /// The IANA number of its protocol, if one is given.
+    #[must_use]
+    pub fn protocol(&self) -> Option<u8> {
+        match self {
+            Self::Ipv6 { transport, .. } | Self::Ipv4 { transport, .. } | Self::Fqdn { transport, .. } => {
+                Some(transport.number())
+            }
+            Self::Uri { transport, .. } => transport.map(Transport::number),
+            Self::Other { protocol, .. } => Some(*protocol),
+        }
+    }
+
+    /// Reads the locator of a flooded objective: as elsewhere, or an IP address with another protocol (RFC 8995 §4.3), so that
+    /// the objectives beside it are not lost.
+    pub(super) fn read_tag(option: Element<'_>) -> Option<Self> {
+        Self::read(option).or_else(|| Self::read_other(option))
+    }
+
+    fn read_other(option: Element<'_>) -> Option<Self> {
+        let mut elements = option.elements()?;
+        let number = elements.next()?.unsigned()?;
+        let (subject, protocol, port) = (elements.next()?, elements.next()?, elements.next()?);
+        if elements.next().is_some() {
+            return None;
+        }
+        let bytes = subject.byte_string()?;
+        let address = match number {
+            IPV6 => <[u8; 16]>::try_from(&bytes[..]).ok()?.into(),
+            IPV4 => <[u8; 4]>::try_from(&bytes[..]).ok()?.into(),
+            _ => return None,
+        };
+        let protocol = protocol.unsigned().filter(|number| Transport::from_number(*number).is_none())?;
+        let port = if port.is_null() { None } else { Some(u16::try_from(port.unsigned()?).ok()?) };
+        Some(Self::Other { address, protocol: u8::try_from(protocol).ok()?, port })
     }
 
     /// Reads a locator option; `None` if it is none, or one outside the CDDL.
@@ -158,6 +208,9 @@ impl fmt::Display for Locator {
             Self::Ipv4 { address, port, .. } => write!(f, "{address}:{port}"),
             Self::Fqdn { name, port, .. } => write!(f, "{name}:{port}"),
             Self::Uri { uri, .. } => f.write_str(uri),
+            Self::Other { address: IpAddr::V6(address), port: Some(port), .. } => write!(f, "[{address}]:{port}"),
+            Self::Other { address: IpAddr::V4(address), port: Some(port), .. } => write!(f, "{address}:{port}"),
+            Self::Other { address, port: None, .. } => write!(f, "{address}"),
         }
     }
 }

@@ -6,7 +6,7 @@
 use futures_util::future::BoxFuture;
 use grasp::net::memory::{Conditions, Fabric, FabricLink, FabricNode};
 use grasp::net::{ByteStream, Interface, LinkSockets, Listener, Network};
-use grasp::substrate::InsecureLab;
+use grasp::substrate::{InsecureLab, Substrate};
 use grasp::wire::{Framer, Limits, Message, decode};
 use grasp::{Asa, AsaLocator, Error, ErrorCode, Grasp, Locator, NodeConfig, Objective, Registration, Value};
 use std::io;
@@ -98,11 +98,26 @@ impl Lan {
         network: Arc<dyn Network>,
         change: impl FnOnce(&mut NodeConfig),
     ) -> Grasp {
+        self.start(name, network, Arc::new(InsecureLab), change).await
+    }
+
+    /// A node on a substrate of the test's choice.
+    pub(crate) async fn node_in(&self, name: &str, substrate: Arc<dyn Substrate>) -> Grasp {
+        self.start(name, Arc::new(self.place()), substrate, |_| {}).await
+    }
+
+    async fn start(
+        &self,
+        name: &str,
+        network: Arc<dyn Network>,
+        substrate: Arc<dyn Substrate>,
+        change: impl FnOnce(&mut NodeConfig),
+    ) -> Grasp {
         let mut seed = [0; 32];
         seed[..name.len()].copy_from_slice(name.as_bytes());
         let mut config = NodeConfig { name: name.into(), seed: Some(seed), ..NodeConfig::default() };
         change(&mut config);
-        let node = Grasp::start(config, network, Arc::new(InsecureLab)).unwrap();
+        let node = Grasp::start(config, network, substrate).unwrap();
         // Its links are up after that.
         sleep(ms(10)).await;
         node

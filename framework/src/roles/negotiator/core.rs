@@ -49,7 +49,7 @@ fn host(locator: &Locator) -> Option<IpAddr> {
     match locator {
         Locator::Ipv6 { address, .. } => Some((*address).into()),
         Locator::Ipv4 { address, .. } => Some((*address).into()),
-        Locator::Fqdn { .. } | Locator::Uri { .. } => None,
+        Locator::Fqdn { .. } | Locator::Uri { .. } | Locator::Other { .. } => None,
     }
 }
 

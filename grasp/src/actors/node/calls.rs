@@ -10,7 +10,8 @@ use crate::actors::objective;
 use crate::actors::session::{Core, Handed, Held, Origin, Session};
 use crate::api::dump::Kind;
 use crate::error::{Error, ErrorCode};
-use crate::protocol::discovery::{Found, Question};
+use crate::protocol::discovery::{Found, Question, Scope};
+use crate::protocol::dull::no_unicast;
 use crate::protocol::negotiation::Negotiation;
 use crate::protocol::session_id::Maker;
 use crate::protocol::synchronization::Synchronization;
@@ -30,11 +31,23 @@ impl Node {
     }
 
     fn negotiable(&self, asa: AsaHandle, objective: &Objective) -> Result<(), Error> {
+        self.has_sessions()?;
         let known = self.registered(asa, objective)?;
         if !known.is_negotiable() || !objective.is_negotiable() {
             return Err(Error::new(ErrorCode::NotNegotiable, objective.name.as_str()));
         }
         check_loop_count(objective)
+    }
+
+    /// No call that leads to a session works in a DULL instance.
+    fn has_sessions(&self) -> Result<(), Error> {
+        self.secured()?;
+        if self.config.dull.is_some() { Err(no_unicast()) } else { Ok(()) }
+    }
+
+    /// No call works in a DULL instance for an objective that is not of the insecure service.
+    fn serves(&self, objective: &Objective) -> Result<(), Error> {
+        self.config.dull.as_ref().map_or(Ok(()), |dull| dull.may_use(&objective.name))
     }
 
     /// A value that could not be sent whole is not served (RFC 8990 §2.8.3).
@@ -108,6 +121,10 @@ impl Handler<RegisterObjective> for Node {
         supervision::strike();
         let RegisterObjective { asa, objective, registration } = call;
         self.secured()?;
+        self.serves(&objective)?;
+        if objective.is_negotiable() || objective.is_dry_run() {
+            self.has_sessions()?;
+        }
         let size = registration.message_size;
         self.books.registry.register_objective(asa, &objective, registration)?;
         self.around.size.fetch_max(size, Ordering::Relaxed);
@@ -145,6 +162,11 @@ impl Handler<Discover> for Node {
         let Discover { asa, objective, timeout, minimum_ttl, scope, direct_only } = call;
         self.secured()?;
         self.books.registry.name(asa)?;
+        self.serves(&objective)?;
+        // Whoever wants but one locator wants to ask it for something.
+        if scope == Scope::First {
+            self.has_sessions()?;
+        }
         check_loop_count(&objective)?;
         let size = Message::Discovery {
             session_id: u32::MAX,
@@ -198,7 +220,7 @@ impl Handler<Open> for Node {
     fn handle(&mut self, call: Open, _: &mut Context<Self>) -> Self::Result {
         supervision::strike();
         let Open { asa, objective, target, negotiation } = call;
-        self.secured()?;
+        self.has_sessions()?;
         // The ASA may have gone while a peer was looked for.
         self.books.registry.name(asa)?;
         let mut entries = self.books.ledger.entries();
@@ -262,7 +284,7 @@ impl Handler<ServeValue> for Node {
 
     fn handle(&mut self, ServeValue { asa, objective }: ServeValue, _: &mut Context<Self>) -> Self::Result {
         supervision::strike();
-        self.secured()?;
+        self.has_sessions()?;
         self.fits(asa, &objective)?;
         self.books.registry.serve(asa, &objective)?;
         self.objective(&objective.name);
@@ -301,6 +323,7 @@ impl Handler<Describe> for Node {
             name: self.config.name.clone(),
             substrate: substrate.name(),
             secure: substrate.is_secure(),
+            dull: self.config.dull.is_some(),
             standing: substrate.standing(),
             ready: substrate.is_ready(),
             links: self.links.iter().map(|(id, link)| (*id, link.name.clone(), link.address)).collect(),

@@ -107,7 +107,12 @@ impl Node {
     }
 
     /// Keeps the address in use while it is there, so that running work is not disturbed (T-12).
+    ///
+    /// A DULL instance has none: all that it says is about its link (RFC 8990 §2.5.2).
     fn choose_global(&self, found: &[Interface]) -> Option<Ipv6Addr> {
+        if self.config.dull.is_some() {
+            return None;
+        }
         let all: Vec<Ipv6Addr> = found.iter().flat_map(|interface| interface.global.iter().copied()).collect();
         let in_domain = |address: &Ipv6Addr| {
             self.config.discovery.settings.domain.is_none_or(|(prefix, length)| {

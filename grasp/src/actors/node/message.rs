@@ -122,6 +122,8 @@ pub(crate) struct Description {
     pub(crate) name: String,
     pub(crate) substrate: &'static str,
     pub(crate) secure: bool,
+    /// This is a DULL instance.
+    pub(crate) dull: bool,
     pub(crate) standing: crate::substrate::Standing,
     pub(crate) ready: bool,
     pub(crate) links: Vec<(LinkId, String, std::net::Ipv6Addr)>,

@@ -28,12 +28,14 @@ pub struct Conditions {
 pub(super) struct Wire {
     pub(super) conditions: Conditions,
     pub(super) apart: BTreeSet<usize>,
-    members: BTreeMap<(usize, u32), Weak<Datagrams>>,
+    /// Sockets by node and interface, in the order in which they joined: several instances may be on one host.
+    members: BTreeMap<(usize, u32, u64), Weak<Datagrams>>,
+    joined: u64,
 }
 
 impl Wire {
     pub(super) fn new(conditions: Conditions) -> Self {
-        Self { conditions, apart: BTreeSet::new(), members: BTreeMap::new() }
+        Self { conditions, apart: BTreeSet::new(), members: BTreeMap::new(), joined: 0 }
     }
 
     pub(super) fn is_cut(&self, a: usize, b: usize) -> bool {
@@ -42,19 +44,21 @@ impl Wire {
 
     pub(super) fn join(&mut self, node: usize, index: u32) -> Arc<Datagrams> {
         let datagrams = Arc::new(Datagrams::default());
-        self.members.insert((node, index), Arc::downgrade(&datagrams));
+        self.joined += 1;
+        self.members.insert((node, index, self.joined), Arc::downgrade(&datagrams));
         datagrams
     }
 
     /// Nothing is delivered to a node any more, until it joins again.
     pub(super) fn leave(&mut self, node: usize) {
-        self.members.retain(|(member, _), _| *member != node);
+        self.members.retain(|(member, ..), _| *member != node);
     }
 
-    /// Delivers to all other members; the draws come in the order of the members, so that a seed repeats itself.
+    /// Delivers to all other sockets, those of other instances on the same node included (RFC 8990 §2.3); the draws come in the order of the members, so that a seed repeats itself.
     pub(super) fn multicast(
         &mut self,
         from: usize,
+        own: &Arc<Datagrams>,
         source: SocketAddrV6,
         bytes: &[u8],
         draw: &mut dyn FnMut() -> f64,
@@ -62,9 +66,9 @@ impl Wire {
     ) {
         self.members.retain(|_, datagrams| datagrams.strong_count() > 0);
         let now = Instant::now();
-        for ((node, index), datagrams) in &self.members {
+        for ((node, index, _), datagrams) in &self.members {
             let Some(datagrams) = datagrams.upgrade() else { continue };
-            if *node == from || self.is_cut(from, *node) || !attached(*node) {
+            if Arc::ptr_eq(&datagrams, own) || self.is_cut(from, *node) || !attached(*node) {
                 continue;
             }
             let Conditions { latency, jitter, loss, duplicate, reorder } = self.conditions;

@@ -364,7 +364,7 @@ impl MulticastSocket for FabricMulticast {
         let Some(wire) = links.get_mut(&self.link) else { return Err(io::ErrorKind::NetworkDown.into()) };
         let (from, link) = (self.node.id, self.link);
         let attached = |id: usize| nodes[id].interfaces.contains(&Some(link));
-        wire.multicast(from, self.source, bytes, &mut || random.random::<f64>(), &attached);
+        wire.multicast(from, &self.datagrams, self.source, bytes, &mut || random.random::<f64>(), &attached);
         Ok(())
     }
 

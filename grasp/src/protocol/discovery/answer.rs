@@ -4,6 +4,7 @@ use super::Discovery;
 use super::event::Output;
 use crate::constants::GRASP_DEF_MAX_SIZE;
 use crate::protocol::cache::Entry;
+use crate::protocol::dull::LOOP_COUNT;
 use crate::protocol::{Announcement, LinkId, Rapid, Time};
 use crate::wire::{Answer, Locator, Message, Objective, SessionId};
 use std::net::{IpAddr, SocketAddr};
@@ -43,8 +44,10 @@ impl Discovery {
 
     fn own_response(&self, asked: &Asked, announcement: &Announcement) -> Option<Message> {
         let Asked { session_id, initiator, .. } = *asked;
-        let mut objective = None;
+        let (mut objective, dull) = (None, self.config.dull.is_some());
         match &announcement.rapid {
+            Some((Rapid::Synch, _)) if dull => {}
+            Some((Rapid::Response, current)) if dull => objective = Some(current.clone().with_loop_count(LOOP_COUNT)),
             Some((Rapid::Synch, current)) if asked.objective.is_synchronizable() && current.value.is_some() => {
                 let synch = Message::Synch { session_id, objective: current.clone() };
                 if synch.encode().len() <= GRASP_DEF_MAX_SIZE {
@@ -57,7 +60,7 @@ impl Discovery {
         let link = self.topology.link(asked.link);
         let address = match self.topology.global {
             Some(global) if !announcement.local => global,
-            None if !announcement.local && !self.config.settings.link_local_locators => return None,
+            None if !dull && !announcement.local && !self.config.settings.link_local_locators => return None,
             _ => link?.address,
         };
         let ttl = match announcement.ttl {
@@ -74,6 +77,9 @@ impl Discovery {
 
     /// Entries learned on the asking link are not told there (RFC 8990 §2.5.4.3, T-35).
     fn divert(&self, now: Time, asked: &Asked) -> Option<Message> {
+        if self.config.dull.is_some() {
+            return None;
+        }
         let entries = self.cache.get(now, &asked.objective.name);
         let told: Vec<_> =
             entries.into_iter().filter(|e| e.link != asked.link && self.divertible(&e.locator)).collect();
@@ -94,6 +100,8 @@ impl Discovery {
             Locator::Ipv6 { .. } => !locator.is_link_local(),
             Locator::Ipv4 { .. } => !locator.is_link_local() && !self.config.settings.internal_nat4,
             Locator::Fqdn { name, .. } => !is_local_name(name),
+            // Of no use to those who ask: they read responses by the CDDL of RFC 8990.
+            Locator::Other { .. } => false,
             Locator::Uri { uri, .. } => {
                 let host = uri_host(uri);
                 match host.parse::<IpAddr>() {

@@ -4,6 +4,7 @@ use super::Discovery;
 use super::event::{Found, Output, Question, Scope};
 use crate::constants::{DISCOVERY_UNIT, LONG_TTL};
 use crate::protocol::cache::Entry;
+use crate::protocol::dull::LOOP_COUNT;
 use crate::protocol::seen::Origin;
 use crate::protocol::{AsaLocator, LinkId, Time};
 use crate::wire::{Answer, Locator, Message, Objective, SessionId};
@@ -53,7 +54,10 @@ impl Response {
 }
 
 impl Discovery {
-    pub(super) fn discover(&mut self, now: Time, question: Question) {
+    pub(super) fn discover(&mut self, now: Time, mut question: Question) {
+        if self.config.dull.is_some() {
+            question.objective.loop_count = LOOP_COUNT;
+        }
         if let Some(minimum) = question.minimum_ttl {
             self.cache.flush(now, &question.objective.name, minimum);
         }
@@ -216,8 +220,12 @@ impl Discovery {
         let name = &running.question.objective.name;
         let entries = self.cache.get(now, name);
         let own = self.local.get(name).filter(|a| a.asas.iter().any(|asa| *asa != running.question.asker)).map(|_| {
-            let address = self.topology.global.unwrap_or(Ipv6Addr::LOCALHOST);
-            AsaLocator::known(Locator::tcp(address.into(), self.topology.port), 0)
+            let on_link = self.topology.links.first().filter(|_| self.config.dull.is_some());
+            let (address, link) = match on_link {
+                Some(link) => (link.address, link.id),
+                None => (self.topology.global.unwrap_or(Ipv6Addr::LOCALHOST), 0),
+            };
+            AsaLocator::known(Locator::tcp(address.into(), self.topology.port), link)
         });
         let direct = |entry: &&Entry| !running.question.direct_only || !entry.diverted;
         let cached = entries.iter().copied().filter(direct).map(Entry::asa_locator);

@@ -2,6 +2,7 @@
 
 use crate::constants::MAX_MULTICAST_SIZE;
 use crate::error::{Error, ErrorCode};
+use crate::protocol::dull::Refused;
 use crate::protocol::rate::RelayRate;
 use crate::protocol::{Announcement, AsaHandle, AsaLocator, Dull, Heard, LinkId, Topology};
 use crate::wire::{Locator, Message, Objective, SessionId};
@@ -216,4 +217,7 @@ pub struct DiscoveryCounters {
     pub relays_refused: u64,
     pub cache_evicted: u64,
     pub seen_evicted: u64,
+    /// What a DULL instance has dropped.
+    #[serde(flatten)]
+    pub dull: Refused,
 }

@@ -91,7 +91,12 @@ impl Discovery {
         &self.cache
     }
 
-    fn heard(&mut self, now: Time, Heard { link, source, raw, message }: Heard) {
+    fn heard(&mut self, now: Time, heard: Heard) {
+        if let Some(Err(refusal)) = self.config.dull.as_ref().map(|dull| dull.admits(&heard)) {
+            self.counters.dull.count(refusal);
+            return;
+        }
+        let Heard { link, source, raw, message } = heard;
         match message {
             Message::Discovery { session_id, initiator, objective } => {
                 let origin = ask::everywhere(session_id, initiator);
@@ -141,7 +146,13 @@ impl Machine for Discovery {
     fn handle(&mut self, now: Time, input: Input) {
         self.wake(now);
         match input {
-            Input::Topology(topology) => self.topology = topology,
+            Input::Topology(topology) => {
+                self.topology = topology;
+                if self.config.dull.is_some() {
+                    // All that it says is about its link (RFC 8990 §2.5.2).
+                    self.topology.global = None;
+                }
+            }
             Input::Local { name, announcement } => {
                 match announcement {
                     Some(announcement) => self.local.insert(name, announcement),

@@ -33,7 +33,7 @@ impl Discovery {
             return;
         };
         let others: Vec<LinkId> = self.topology.links.iter().map(|l| l.id).filter(|id| *id != asked.link).collect();
-        if others.is_empty() || asked.link == 0 || !self.config.settings.relay {
+        if others.is_empty() || asked.link == 0 || !self.config.settings.relay || self.config.dull.is_some() {
             self.counters.discarded += 1;
             return;
         }

@@ -3,10 +3,12 @@
 use super::Flooded;
 use crate::constants::MAX_MULTICAST_SIZE;
 use crate::error::Error;
+use crate::protocol::dull::Refused;
 use crate::protocol::rate::RelayRate;
 use crate::protocol::{Dull, Heard, LinkId, Topology};
 use crate::wire::{Locator, Objective, SessionId};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// Settings that do not change while the node runs.
@@ -26,6 +28,8 @@ pub struct FloodConfig {
     pub multicast_size: usize,
     /// The rules of a DULL instance, if this is one.
     pub dull: Option<Dull>,
+    /// Objectives that are left to the DULL instances beside this one: they are relayed, but not remembered here.
+    pub left_to_dull: BTreeSet<String>,
     /// Average pause between two floods of one local objective (RFC 8085 §3.1.3).
     pub interval: Duration,
     /// Floods of one local objective allowed at once.
@@ -42,6 +46,7 @@ impl Default for FloodConfig {
             relay_rate: RelayRate::default(),
             multicast_size: MAX_MULTICAST_SIZE,
             dull: None,
+            left_to_dull: BTreeSet::new(),
             interval: Duration::from_secs(3),
             burst: 10,
         }
@@ -109,4 +114,10 @@ pub struct FloodCounters {
     pub evicted: u64,
     pub too_long: u64,
     pub seen_evicted: u64,
+    pub left_to_dull: u64,
+    /// Copies of strangers that found no room in the cache of a DULL instance; those who watch were told of them.
+    pub no_room: u64,
+    /// What a DULL instance has dropped.
+    #[serde(flatten)]
+    pub dull: Refused,
 }

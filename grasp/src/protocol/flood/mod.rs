@@ -45,7 +45,7 @@ impl Flood {
     #[must_use]
     pub fn new(config: FloodConfig) -> Self {
         let kept = Kept {
-            store: FloodStore::new(config.capacity, config.per_name),
+            store: FloodStore::new(config.capacity, config.per_name, config.dull.is_some()),
             seen: Seen::new(config.seen_capacity),
             limiter: RelayLimiter::new(config.relay_rate),
             pace: BTreeMap::new(),
@@ -81,12 +81,18 @@ impl Flood {
         FloodCounters {
             relays_refused: self.limiter.refused,
             evicted: self.store.evicted,
+            no_room: self.store.no_room,
             seen_evicted: self.seen.evicted,
             ..self.counters.clone()
         }
     }
 
-    fn heard(&mut self, now: Time, Heard { link, source, raw, message }: Heard) {
+    fn heard(&mut self, now: Time, heard: Heard) {
+        if let Some(Err(refusal)) = self.config.dull.as_ref().map(|dull| dull.admits(&heard)) {
+            self.counters.dull.count(refusal);
+            return;
+        }
+        let Heard { link, source, raw, message } = heard;
         let Message::Flood { session_id, initiator, ttl, objectives } = message else {
             self.counters.unexpected += 1;
             return;
@@ -109,7 +115,11 @@ impl Flood {
         let first = objectives.first().map_or(0, |tagged| tagged.objective.loop_count);
         let brought = Brought { initiator, session_id, ttl, link };
         for tagged in objectives {
-            self.remember(now, brought, tagged);
+            if self.config.left_to_dull.contains(&tagged.objective.name) {
+                self.counters.left_to_dull += 1;
+            } else {
+                self.remember(now, brought, tagged);
+            }
         }
         self.relay(now, link, source, &raw, first);
     }
@@ -127,7 +137,7 @@ impl Flood {
     fn relay(&mut self, now: Time, link: LinkId, source: SocketAddr, raw: &[u8], loop_count: u8) {
         let others: Vec<LinkId> = self.topology.links.iter().map(|l| l.id).filter(|id| *id != link).collect();
         let Some(left) = loop_count.checked_sub(1).filter(|left| *left > 0) else { return };
-        if others.is_empty() || !self.config.relay {
+        if others.is_empty() || !self.config.relay || self.config.dull.is_some() {
             return;
         }
         let Ok(bytes) = with_loop_count(raw, left) else { return };
@@ -151,8 +161,11 @@ impl Flood {
         ttl: u32,
         objectives: &[(Objective, Option<Locator>)],
     ) -> Result<(), Error> {
+        if let Some(dull) = &self.config.dull {
+            dull.may_flood(objectives, self.topology.links.first().map(|link| link.address))?;
+        }
         let local = objectives.iter().filter(|(_, tag)| is_own_link(tag)).count();
-        if local != 0 && local != objectives.len() {
+        if self.config.dull.is_none() && local != 0 && local != objectives.len() {
             let detail = "objectives for the link only and for the whole domain cannot share a flood";
             return Err(Error::new(ErrorCode::InvalidLocator, detail));
         }
@@ -200,6 +213,9 @@ impl Flood {
             Some(Locator::Ipv6 { address, transport, port }) if address.is_unspecified() => {
                 Some(Locator::Ipv6 { address: link.address, transport: *transport, port: *port })
             }
+            Some(Locator::Other { address, protocol, port }) if address.is_unspecified() => {
+                Some(Locator::Other { address: link.address.into(), protocol: *protocol, port: *port })
+            }
             other => other.clone(),
         };
         let mut objective = objective.clone().with_assigned_flags();
@@ -232,7 +248,11 @@ impl Flood {
 
 /// The locator `::` stands for the address of each link in turn (RFC 8991 §2.3.6).
 fn is_own_link(tag: &Option<Locator>) -> bool {
-    matches!(tag, Some(Locator::Ipv6 { address, .. }) if address.is_unspecified())
+    match tag {
+        Some(Locator::Ipv6 { address, .. }) => address.is_unspecified(),
+        Some(Locator::Other { address, .. }) => address.is_ipv6() && address.is_unspecified(),
+        None | Some(Locator::Ipv4 { .. } | Locator::Fqdn { .. } | Locator::Uri { .. }) => false,
+    }
 }
 
 fn check(objectives: &[(Objective, Option<Locator>)]) -> Result<(), Error> {
@@ -261,6 +281,10 @@ fn usable(locator: &Locator) -> bool {
         Locator::Ipv4 { address, .. } => !address.is_multicast() && !address.is_loopback() && !address.is_unspecified(),
         Locator::Fqdn { name, .. } => !name.is_empty(),
         Locator::Uri { uri, .. } => !uri.is_empty(),
+        Locator::Other { address: IpAddr::V6(address), .. } => !address.is_multicast() && !address.is_loopback(),
+        Locator::Other { address: IpAddr::V4(address), .. } => {
+            !address.is_multicast() && !address.is_loopback() && !address.is_unspecified()
+        }
     }
 }
 
@@ -270,7 +294,13 @@ impl Machine for Flood {
 
     fn handle(&mut self, now: Time, input: Input) {
         match input {
-            Input::Topology(topology) => self.topology = topology,
+            Input::Topology(topology) => {
+                self.topology = topology;
+                if self.config.dull.is_some() {
+                    // All that it says is about its link (RFC 8990 §2.5.2).
+                    self.topology.global = None;
+                }
+            }
             Input::Heard(heard) => self.heard(now, heard),
             Input::Flood { request, session_id, ttl, objectives } => {
                 let result = self.flood(now, session_id, ttl, &objectives);

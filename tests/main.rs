@@ -21,3 +21,4 @@ mod prefix;
 mod sessions;
 mod substrates;
 mod supervision;
+mod supply;

@@ -12,6 +12,7 @@ mod command;
 mod conformance;
 mod control;
 mod interop;
+mod keys_quads;
 mod lab;
 mod lab_works;
 mod network;

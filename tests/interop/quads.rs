@@ -4,19 +4,20 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::net::SocketAddrV6;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use grasp::substrate::Quads;
 use grasp::substrate::quads::GroupKey;
-use grasp::wire::Limits;
+use grasp::substrate::{Quads, Substrate};
+use grasp::wire::{Limits, Message, Objective, decode};
 
 use super::prefix::{Program, cells, python_asks, we_ask};
 use super::{Make, Place, START, asked, matrix, ours, talk};
 use crate::lab::process::HostCommand;
-use crate::lab::{Child, Host};
+use crate::lab::{Child, Host, Lab, Peer, Received, in_namespaces};
 
 /// The password of the group that a program belongs to; `None` encrypts nothing.
 pub(super) type Group = Option<&'static str>;
@@ -80,6 +81,84 @@ fn key_files_of_quadsmaker_are_ours() {
         assert!(import.status.success(), "{import:?}");
         assert_eq!(fs::read(to).unwrap(), theirs);
     }
+}
+
+/// A bank of ours in the group and, on another host, a scripted peer.
+fn bank_and_peer(lab: &mut Lab) -> (Child, Peer, SocketAddrV6) {
+    let hosts = lab.lan(2);
+    let manifest = format!("{}/config/briggs.toml", env!("CARGO_MANIFEST_DIR"));
+    let arguments = ["run", &manifest, "--interface", "e0", "--log-format", "json", "--set", "grasp.port=7018"];
+    let bank = ours_in(PASSWORD, hosts[0].command(env!("CARGO_BIN_EXE_asa")).args(arguments)).spawn();
+    bank.wait_line("\"ready\"", START);
+    (bank, Peer::new(&hosts[1], "e0"), SocketAddrV6::new(hosts[0].ula("e0"), 7018, 0, 0))
+}
+
+/// EX-Q-04 on a real network: a ciphertext byte by byte, and two in one segment.
+#[test]
+fn ciphertexts_in_any_segments_are_opened() {
+    in_namespaces(|lab| {
+        let (_bank, peer, to) = bank_and_peer(lab);
+        let quads = member(PASSWORD.unwrap());
+        let request = |session_id| {
+            let objective = Objective::synchronization("EX2");
+            quads.seal(1, Message::RequestSynchronization { session_id, objective }.encode())
+        };
+        let mut conns = [peer.connect(to), peer.connect(to)];
+        conns[0].send_slowly(&request(7), Duration::from_millis(20));
+        conns[1].send(&[quads.seal(1, Message::Noop.encode()), request(8)].concat());
+        for (session, mut conn) in (7..).zip(conns) {
+            let sealed = conn.recv(Duration::from_secs(5)).bytes();
+            let answer = decode(&quads.open(1, sealed).unwrap(), &Limits::default()).unwrap();
+            assert!(matches!(&answer, Message::Synch { session_id, .. } if *session_id == session), "{answer:?}");
+        }
+    });
+}
+
+/// EX-Q-05 on a real network: the kernel gives nothing away either.
+#[test]
+fn every_failure_looks_the_same_from_outside() {
+    in_namespaces(|lab| {
+        let (_bank, peer, to) = bank_and_peer(lab);
+        let quads = member(PASSWORD.unwrap());
+        let item =
+            Message::RequestSynchronization { session_id: 7, objective: Objective::synchronization("EX2") }.encode();
+        let good = quads.seal(1, item.clone());
+        let mut padding = good.clone();
+        padding[good.len() - 17] ^= 1;
+        let kinds = [
+            ("padding", padding),
+            ("no item", quads.seal(1, vec![0xff; 30])),
+            ("no message", quads.seal(1, vec![0x78, 25, 64, 64, 64])),
+            ("unknown type", quads.seal(1, vec![0x82, 0x18, 0x2a, 7])),
+            ("another key", member(OTHERS[0]).seal(1, item.clone())),
+            ("clear", item.clone()),
+            ("cut", good[..good.len() - 16].to_vec()),
+        ];
+        // Alone, with its direction ended, with more behind it, and with more than any message has.
+        for (shut, more) in [(false, 0), (true, 0), (false, 1500), (false, 6000)] {
+            let open = kinds.iter().map(|(what, bytes)| {
+                let mut conn = peer.connect(to);
+                let started = Instant::now();
+                conn.send(bytes);
+                std::thread::sleep(Duration::from_millis(5));
+                conn.send(&vec![0; more]);
+                if shut {
+                    conn.shutdown_write();
+                }
+                (what, conn, started)
+            });
+            for (what, mut conn, started) in open.collect::<Vec<_>>() {
+                let (answer, end) = conn.recv_to_end(1000, Duration::from_secs(8));
+                let time = started.elapsed();
+                assert_eq!(answer, [0; 0], "{what}");
+                assert_eq!(end, if more > 3000 { Received::Reset } else { Received::Closed }, "{what} {more}");
+                assert!((4900..5400).contains(&time.as_millis()), "{what} {more}: {time:?}");
+            }
+        }
+        let mut conn = peer.connect(to);
+        conn.send(&good);
+        assert!(quads.open(1, conn.recv(Duration::from_secs(5)).bytes()).is_some());
+    });
 }
 
 /// A member that opens what passes on the wire.

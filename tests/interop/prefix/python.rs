@@ -77,17 +77,6 @@ impl Python {
         origin
     }
 
-    pub(super) fn start(
-        host: &Host,
-        outside: &Path,
-        program: Program,
-        answers: &str,
-        scale: &str,
-        limit: Duration,
-    ) -> Self {
-        Self::start_in(None, host, outside, program, answers, scale, limit)
-    }
-
     fn start_in(
         group: Group,
         host: &Host,

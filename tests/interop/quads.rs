@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use grasp::substrate::quads::GroupKey;
 use grasp::substrate::{Quads, Substrate};
-use grasp::wire::{Limits, Message, Objective, decode};
+use grasp::wire::{Limits, Message, Objective, Value, decode};
 
 use super::prefix::{Program, cells, python_asks, we_ask};
 use super::{Make, Place, START, asked, matrix, ours, talk};
@@ -120,8 +120,9 @@ fn every_failure_looks_the_same_from_outside() {
     in_namespaces(|lab| {
         let (_bank, peer, to) = bank_and_peer(lab);
         let quads = member(PASSWORD.unwrap());
-        let item =
-            Message::RequestSynchronization { session_id: 7, objective: Objective::synchronization("EX2") }.encode();
+        let value = Value::item("a text that fills more than one block").unwrap();
+        let objective = Objective::synchronization("EX2").with_value(value);
+        let item = Message::RequestSynchronization { session_id: 7, objective }.encode();
         let good = quads.seal(1, item.clone());
         let mut padding = good.clone();
         padding[good.len() - 17] ^= 1;
@@ -223,11 +224,10 @@ pub(super) fn undisturbed(group: Group, strangers: &[(Make, Child)]) -> Vec<Stri
             problems.push(format!("a bank of another group ({make:?}) had {heard} negotiations"));
         }
         problems.extend(talk::python_trouble(child));
-        let complaints =
-            child.output().lines().filter(|line| line.contains("WARN") || line.contains("\"warn\"")).count();
-        if *make == Make::Ours && complaints > 0 {
-            problems.push(format!("our bank of another group complained {complaints} times"));
-        }
+        let output = child.output();
+        let later = output.lines().skip_while(|line| !line.contains("\"ready\""));
+        let complaints = later.filter(|line| *make == Make::Ours && line.contains("WARN"));
+        problems.extend(complaints.map(|line| format!("our bank of another group complained: {line}")));
     }
     problems
 }

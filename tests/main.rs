@@ -13,6 +13,7 @@ mod conformance;
 mod control;
 mod interop;
 mod keys;
+mod keys_quads;
 mod lab;
 mod lab_works;
 mod network;

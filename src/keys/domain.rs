@@ -210,9 +210,6 @@ impl Open {
     /// Makes a change durable: first the register, then the list if it is new, then what is for the node.
     pub(super) fn commit(self, list: Option<&str>, others: Staged) -> Result<(), Trouble> {
         let text = self.register.to_string();
-        if text.len() as u64 > register::MAX {
-            return Err(failed(&self.directory, "the register is full; found another domain"));
-        }
         let mut own = Staged::default();
         own.add(self.directory.join(REGISTER), &text, SECRET, Before::Older)?;
         if let Some(list) = list {

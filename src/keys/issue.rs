@@ -10,7 +10,7 @@ use time::OffsetDateTime;
 
 use super::domain::{CERTIFICATE, LIST, MAX_PEM, Open, refused, serial, validity};
 use super::place::{self, Before, PUBLIC, SECRET, Staged, failed};
-use super::register::{Entry, when};
+use super::register::{self, Entry, when};
 use crate::cli::keys::{IssueArgs, RenewArgs};
 use crate::control::{Shown, Trouble, json_line, look};
 
@@ -174,6 +174,9 @@ fn deliver(
     changed: Option<u32>,
     now: OffsetDateTime,
 ) -> Result<(), Trouble> {
+    if domain.register.to_string().len() as u64 > register::FULL {
+        return Err(failed(&domain.directory, "the register is full; found another domain"));
+    }
     let (list, new) = domain.list(now, changed)?;
     let home = fs::canonicalize(&domain.directory).map_err(|error| failed(&domain.directory, error))?;
     if home != files.directory {

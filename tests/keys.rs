@@ -253,6 +253,26 @@ fn a_node_is_renewed_with_a_new_key_or_the_same_and_the_old_certificate_stays_va
     place.done("issue north --dir ca --out again");
 }
 
+/// The operator is root, the node is another user.
+#[test]
+fn a_renewed_key_belongs_to_whom_the_old_one_belonged_to() {
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("only root can give files away: skipped");
+        return;
+    }
+    let place = Place::founded();
+    place.done("issue north --dir ca");
+    let owner = |name: &str| std::fs::metadata(place.path(name)).unwrap().uid();
+    std::os::unix::fs::chown(place.path("north/north.key"), Some(4711), None).unwrap();
+    place.done("renew north --dir ca");
+    assert_eq!((owner("north/north.key"), owner("north/north.crt")), (4711, 0));
+    assert_eq!(mode(&place.path("north/north.key")), 0o600);
+    // Where others can put files, one of theirs does not get the key.
+    std::fs::set_permissions(place.path("north"), std::fs::Permissions::from_mode(0o775)).unwrap();
+    place.refused("renew north --dir ca", 1, "open to others");
+    assert_eq!(place.modes("north").len(), 4);
+}
+
 #[test]
 fn a_revoked_node_is_in_the_list_and_in_the_register() {
     let place = Place::founded();
@@ -306,6 +326,10 @@ fn hostile_names_and_files_write_nothing_elsewhere() {
     }
     place.refused("issue a --dir ca --rsub ../b", 2, "routing subdomain");
     place.refused("issue a --dir ca --address ::ffff:10.0.0.1", 2, "one node alone");
+    std::fs::create_dir(place.path("ca/open")).unwrap();
+    std::fs::set_permissions(place.path("ca/open"), std::fs::Permissions::from_mode(0o1777)).unwrap();
+    place.refused("issue a --dir ca --out ca/open", 1, "everybody may put files there");
+    std::fs::remove_dir(place.path("ca/open")).unwrap();
     place.refused("issue a --dir /dev/null", 1, "/dev/null");
     place.refused("issue a --dir nowhere", 1, "nowhere: No such file");
     assert_eq!(before, (place.modes("."), place.modes("ca"), place.read("ca/register")));

@@ -118,7 +118,7 @@ fn list(authority: &Authority, register: &Register, now: OffsetDateTime, days: u
 }
 
 /// The domain of a directory, which nobody else changes meanwhile.
-pub(super) struct Open {
+pub(super) struct OpenDomain {
     pub(super) directory: PathBuf,
     pub(super) register: Register,
     pub(super) authority: Authority,
@@ -177,7 +177,7 @@ pub(super) fn read_authority(directory: &Path, domain: Domain) -> Result<Authori
     Authority::load(domain, &certificate, &key).map_err(|error| failed(directory, error))
 }
 
-impl Open {
+impl OpenDomain {
     /// Opens the directory of a domain, waiting for other commands.
     pub(super) fn open(directory: &Path, now: OffsetDateTime) -> Result<Self, Trouble> {
         let lock = place::lock(directory)?;

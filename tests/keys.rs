@@ -565,3 +565,54 @@ fn openssl_agrees() {
     let (_, text) = run("crl -in ca/revoked.crl -noout -text");
     assert!(text.contains("X509v3 CRL Number") && text.contains("X509v3 Authority Key Identifier"), "{text}");
 }
+
+/// What docs/keys.md says of a real PKI: a chain in the certificate file, several anchors, an otherName made with openssl.
+#[test]
+fn certificates_of_another_pki_are_understood() {
+    let place = Place::founded();
+    let run = |line: &str| {
+        let mut command = Command::new("openssl");
+        let output = command.args(line.split(' ')).current_dir(place.0.path()).stdin(Stdio::null()).output().ok()?;
+        assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+        Some(())
+    };
+    if run("version").is_none() {
+        eprintln!("openssl is not installed: skipped");
+        return;
+    }
+    place.write("ca.ext", "basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign,cRLSign\n");
+    let name = "subjectAltName=otherName:1.3.6.1.5.5.7.8.10;IA5STRING:0+b@acp.example.com\n";
+    place.write("node.ext", &format!("{name}keyUsage=digitalSignature\nextendedKeyUsage=clientAuth,serverAuth\n"));
+    place.write("utf8.ext", &name.replace("IA5STRING", "UTF8"));
+    let request = "req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";
+    run(&format!("{request} -x509 -days 9 -keyout root.key -out root.crt -subj /CN=root")).unwrap();
+    run(&format!("{request} -keyout mid.key -out mid.csr -subj /CN=middle")).unwrap();
+    run("x509 -req -in mid.csr -CA root.crt -CAkey root.key -CAcreateserial -extfile ca.ext -out mid.crt -days 9")
+        .unwrap();
+    run("req -new -newkey rsa:2048 -nodes -keyout n.key -out n.csr -subj /CN=north").unwrap();
+    for extensions in ["node", "utf8"] {
+        let sign = "x509 -req -in n.csr -CA mid.crt -CAkey mid.key -CAcreateserial -days 9";
+        run(&format!("{sign} -extfile {extensions}.ext -out {extensions}.crt")).unwrap();
+    }
+    place.write("chain.crt", &(place.read("node.crt") + &place.read("mid.crt")));
+    place.write("anchors.crt", &(place.read("ca/domain.crt") + &place.read("root.crt")));
+    let (code, shown) = place.show("chain.crt n.key --anchors anchors.crt");
+    assert_eq!(code, 0, "{shown}");
+    let files = shown["files"].as_array().unwrap();
+    let node = &files[0]["items"][0];
+    assert_eq!((&node["acp_node_name"], &node["rsub"]), (&"0+b@acp.example.com".into(), &"b".into()));
+    assert_eq!((&files[0]["items"][1]["authority"], &files[0]["verified"]), (&true.into(), &true.into()));
+    assert_eq!((&node["key"], &files[1]["items"][0]["key_sha256"]), (&"RSA 2048".into(), &node["key_sha256"]));
+    // Without what is between, or without its anchor, nobody vouches.
+    assert_eq!(place.show("node.crt --anchors anchors.crt").0, 1);
+    assert_eq!(place.show("chain.crt --anchors ca/domain.crt").0, 1);
+    let (_, shown) = place.show("utf8.crt");
+    assert!(shown["files"][0]["warnings"].to_string().contains("no IA5String"), "{shown}");
+    // The old form of a key, and an encrypted one.
+    run("pkey -in mid.key -traditional -out sec1.key").unwrap();
+    run("pkey -in mid.key -aes256 -passout pass:x -out locked.key").unwrap();
+    for (key, why) in [("sec1.key", "openssl pkcs8 -topk8"), ("locked.key", "is encrypted")] {
+        let (code, shown) = place.show(key);
+        assert!(code == 1 && shown["files"][0]["faults"].to_string().contains(why), "{shown}");
+    }
+}

@@ -27,9 +27,8 @@ pub(crate) fn sources(path: Option<&Path>, sets: &[(String, String)], interfaces
 pub(crate) fn membership(path: Option<&Path>) -> Result<Vec<(String, String)>, Problems> {
     let Some(path) = path else { return Ok(Vec::new()) };
     let loaded = Manifest::load(sources(Some(path), &[], &[]), &classes::infos())?;
-    let of_membership = |key: &str| {
-        key == "grasp.substrate" || key.starts_with("grasp.quads.") || key.starts_with("grasp.tls.")
-    };
+    let of_membership =
+        |key: &str| key == "grasp.substrate" || key.starts_with("grasp.quads.") || key.starts_with("grasp.tls.");
     let assigned = loaded.effective.0.into_iter().filter(|setting| of_membership(&setting.key)).map(|setting| {
         let value = setting.value.as_str().map_or_else(|| setting.value.to_string(), str::to_owned);
         (setting.key, value)

@@ -250,6 +250,28 @@ async fn only_tls_13_with_256_bits_is_spoken() {
     assert!(heard.contains("fatal alert"), "{heard}");
 }
 
+/// RFC 8994 §6.1: a node that has no more than the curves that every node must have is a peer all the same.
+#[tokio::test(start_paused = true)]
+async fn nodes_with_only_the_curves_of_rfc_8994_are_served() {
+    let (authority, wall) = (Authority::new("root"), Wall::default());
+    let (a, foreign) = (authority.substrate(member("a"), &wall), authority.issue(member("foreign")));
+    for group in [rustls::crypto::ring::kx_group::SECP256R1, rustls::crypto::ring::kx_group::SECP384R1] {
+        let mut provider = rustls::crypto::ring::default_provider();
+        provider.kx_groups = vec![group];
+        let provider = std::sync::Arc::new(provider);
+        let shown = outsider::Shows::new(foreign.certificate.der().clone(), &foreign);
+        let tls = outsider::client_of(&outsider::client_config_with(provider.clone(), Some(shown)).into());
+        let [(near, _), (far, _)] = pipe();
+        let (accepted, _) = tokio::join!(a.accept(near), outsider::serve(tls, far));
+        assert_eq!(accepted.unwrap().member.unwrap().name(), "foreign");
+        let [(near, _), (far, _)] = pipe();
+        let tls = outsider::server_with(provider, &foreign);
+        let to: SocketAddr = ANYWHERE.parse().unwrap();
+        let (dialled, _) = tokio::join!(a.connect(near, to), outsider::serve(tls, far));
+        assert_eq!(dialled.unwrap().member.unwrap().name(), "foreign");
+    }
+}
+
 /// What a stranger sends before anything else, and the error that follows within the time limit.
 async fn greeted_with(substrate: &TlsSubstrate, greeting: &[u8]) -> String {
     let [(near, _), (mut far, _)] = pipe();

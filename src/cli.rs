@@ -1,6 +1,8 @@
 //! The command line: every subcommand, its options and its help.
 
 pub(crate) mod control;
+pub(crate) mod keys;
+pub(crate) mod keys_quads;
 pub(crate) mod pool;
 
 use std::net::SocketAddr;
@@ -31,6 +33,7 @@ pub(crate) enum Command {
     Flood(FloodArgs),
     GetFlood(GetFloodArgs),
     Pool(pool::PoolArgs),
+    Keys(keys::KeysArgs),
     #[command(flatten)]
     Control(control::Control),
 }
@@ -162,6 +165,9 @@ pub(crate) struct RelayArgs {
     /// The interfaces to relay between.
     #[arg(long = "interface", value_name = "NAME", required = true, num_args = 1..)]
     pub(crate) interfaces: Vec<String>,
+    /// Take part as a node of this manifest would: with its substrate and its credentials. Without it nothing is protected.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) manifest: Option<PathBuf>,
     /// Give a key another value; may be repeated.
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = assignment)]
     pub(crate) sets: Vec<(String, String)>,
@@ -186,6 +192,9 @@ pub(crate) struct BrowseArgs {
     /// Speak on this interface; may be repeated.
     #[arg(long = "interface", value_name = "NAME", required = true)]
     pub(crate) interfaces: Vec<String>,
+    /// Take part as a node of this manifest would: with its substrate and its credentials. Without it nothing is protected.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) manifest: Option<PathBuf>,
     /// Give a key of the temporary node another value; may be repeated.
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = assignment)]
     pub(crate) sets: Vec<(String, String)>,

@@ -7,6 +7,7 @@ mod cli;
 mod control;
 mod decode;
 mod demo;
+mod keys;
 mod lines;
 mod manifest;
 mod node;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         cli::Command::Flood(args) => browse::flood(&args),
         cli::Command::GetFlood(args) => browse::get_flood(&args),
         cli::Command::Pool(args) => pool::run(args.command),
+        cli::Command::Keys(args) => keys::run(args.command),
         cli::Command::Control(command) => control::run(command),
     };
     node::flush_log();

@@ -24,7 +24,7 @@ use tokio::sync::mpsc;
 use crate::cli::{LogFormat, RelayArgs, RunArgs};
 use crate::lines::Lines;
 use crate::output::{Dialogue, Look, Summary};
-use crate::{classes, node, reload, settings};
+use crate::{classes, keys, node, reload, settings};
 
 /// Open sessions are declined and registrations withdrawn within this time.
 const STOP_LIMIT: Duration = Duration::from_secs(3);
@@ -46,7 +46,15 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<u8> {
 
 /// Runs a node that only relays.
 pub(crate) fn relay(args: &RelayArgs) -> anyhow::Result<u8> {
-    let mut sources = settings::sources(Some(Path::new("asa relay")), &args.sets, &args.interfaces);
+    let member = match settings::membership(args.manifest.as_deref()) {
+        Ok(member) => member,
+        Err(problems) => {
+            refuse(&problems);
+            return Ok(2);
+        }
+    };
+    let sets = [member, args.sets.clone()].concat();
+    let mut sources = settings::sources(Some(Path::new("asa relay")), &sets, &args.interfaces);
     sources.content = Some(RELAY.into());
     start(sources, args.log_format, None)
 }
@@ -96,6 +104,7 @@ async fn serve(
         levels: levels.map(|levels| Arc::new(ChangedLevels(levels)) as Arc<dyn LogLevels>),
         fatal: Arc::new(move |reason| give_up(reason, &gave_up)),
         on_round: Some(alive(notifier.clone())),
+        prompt: Some(Arc::new(keys::quads::ask)),
         ..Stage::new(Arc::new(Kernel::new()), &classes::all(), sink)
     };
     let socket = loaded.manifest.control_socket(|name| std::env::var(name).ok());

@@ -3,15 +3,19 @@
 use std::path::{Path, PathBuf};
 
 /// Each package with those of this workspace that it may depend on.
-const ARROWS: [(&str, &[&str]); 6] = [
+const ARROWS: [(&str, &[&str]); 7] = [
     ("supervision", &[]),
+    ("authority", &[]),
     ("grasp", &["supervision"]),
     ("framework", &["grasp", "supervision"]),
     ("asa-prefix", &["grasp", "asa-framework", "supervision"]),
     ("asa-gray-briggs", &["grasp", "asa-framework", "supervision"]),
-    (".", &["supervision", "grasp", "asa-framework", "asa-prefix", "asa-gray-briggs"]),
+    (".", &["supervision", "asa-authority", "grasp", "asa-framework", "asa-prefix", "asa-gray-briggs"]),
 ];
-const OURS: [&str; 6] = ["supervision", "grasp", "asa-framework", "asa-prefix", "asa-gray-briggs", "asa"];
+/// What a package may have besides for its tests: certificates to try TLS with.
+const FOR_TESTS: [(&str, &str); 1] = [("grasp", "asa-authority")];
+const OURS: [&str; 7] =
+    ["supervision", "asa-authority", "grasp", "asa-framework", "asa-prefix", "asa-gray-briggs", "asa"];
 const SOCKETS: [&str; 9] = [
     "std::net::Tcp",
     "std::net::Udp",
@@ -81,7 +85,8 @@ fn dependencies_point_one_way() {
             if section.ends_with("dependencies]") && section != "[workspace.dependencies]" && OURS.contains(&name) {
                 // A package may turn on a feature of itself for its own tests.
                 let itself = line.contains("path = \".\"");
-                assert!(itself || allowed.contains(&name), "{package} depends on {name} in {section}");
+                let tested = section == "[dev-dependencies]" && FOR_TESTS.contains(&(package, name));
+                assert!(itself || tested || allowed.contains(&name), "{package} depends on {name} in {section}");
             }
         }
     }
@@ -89,7 +94,9 @@ fn dependencies_point_one_way() {
 
 #[test]
 fn sockets_are_in_the_network_only() {
-    let all = ["src", "framework/src", "asa-prefix/src", "asa-gray-briggs/src", "grasp/src"].map(sources).concat();
+    let all = ["src", "authority/src", "framework/src", "asa-prefix/src", "asa-gray-briggs/src", "grasp/src"]
+        .map(sources)
+        .concat();
     let within = |path: &Path, place: &str| path.starts_with(root().join(place));
     let (places, elsewhere): (Vec<_>, Vec<_>) =
         all.into_iter().partition(|(path, _)| SOCKET_PLACES.iter().any(|place| within(path, place)));
@@ -100,7 +107,7 @@ fn sockets_are_in_the_network_only() {
 
 #[test]
 fn cores_have_neither_clock_nor_actor() {
-    let mut cores = [sources("grasp/src/wire"), sources("grasp/src/protocol")].concat();
+    let mut cores = ["grasp/src/wire", "grasp/src/protocol", "authority/src"].map(sources).concat();
     let roles = ["framework/src", "asa-prefix/src", "asa-gray-briggs/src"].map(sources).concat();
     let roles: Vec<_> = roles.into_iter().filter(|(path, _)| path.ends_with("core.rs")).collect();
     assert!(roles.len() >= 2, "the roles have lost their cores");

@@ -4,16 +4,16 @@ use crate::class::Class;
 use crate::control::{Command, Failure};
 use crate::event::{Event, Events};
 use crate::manifest::{Effective, Loaded, Manifest, Substrate};
+use crate::protection::{self, Prompt, TlsFiles, Unprotectable};
 use crate::root::{Args, Begin, End, Execute, Fatal, LogLevels, NodeFailed, Reread, Root};
 use actix::Recipient;
 use grasp::net::Network;
-use grasp::substrate::{InsecureLab, Substrate as Protection, Unprotected};
 use grasp::{Grasp, Interfaces, NodeConfig};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use supervision::watchdog::{Round, WatchLimits, Watchdog, watch};
-use supervision::{Exit, Incident, Mailbox, Observer, Tree, stand_alone};
+use supervision::{Exit, Incident, Mailbox, Observer, Tree, WeakMailbox, stand_alone};
 
 /// How long a node waits for its interfaces before it says, again and again, that they are missing.
 const LINK_PATIENCE: Duration = Duration::from_secs(5);
@@ -76,6 +76,8 @@ pub struct Stage {
     pub levels: Option<Arc<dyn LogLevels>>,
     /// Ends the process; by default it is only logged.
     pub fatal: Fatal,
+    /// Asks a person for a secret; `None` where nobody is.
+    pub prompt: Option<Prompt>,
     /// Where the actors are entered; `None` makes a tree of its own.
     pub tree: Option<Tree>,
     /// Hears of each round of the watchdog, on the watchdog's thread.
@@ -97,6 +99,7 @@ impl Stage {
             reread: None,
             levels: None,
             fatal: Arc::new(|reason| tracing::error!(reason, "nothing here can help any more")),
+            prompt: None,
             tree: None,
             on_round: None,
             on_incident: None,
@@ -150,17 +153,26 @@ impl Deployment {
         stage: Stage,
         adjust: impl FnOnce(&mut NodeConfig),
     ) -> Result<Self, DeployError> {
-        let Stage { network, classes, events, simulated, seed, reread, levels, fatal, tree, on_round, on_incident } =
-            stage;
+        let Stage {
+            network,
+            classes,
+            events,
+            simulated,
+            seed,
+            reread,
+            levels,
+            fatal,
+            prompt,
+            tree,
+            on_round,
+            on_incident,
+        } = stage;
         let manifest = &loaded.manifest;
-        let substrate: Arc<dyn Protection> = match manifest.grasp.substrate {
-            Substrate::None => Arc::new(Unprotected),
-            Substrate::InsecureLab => Arc::new(InsecureLab),
-            Substrate::Quads | Substrate::Tls => {
-                let reason = "this build does not carry it".to_owned();
-                return Err(DeployError::Substrate { node: manifest.node.name.clone(), reason });
-            }
+        let unprotected = |error: Unprotectable| DeployError::Substrate {
+            node: manifest.node.name.clone(),
+            reason: error.to_string(),
         };
+        let (substrate, tls) = protection::set_up(&manifest.grasp, prompt.as_ref()).map_err(unprotected)?;
         let observer: Option<Observer> =
             on_incident.map(|hears| Box::new(move |one: &Incident| hears(one)) as Observer);
         let tree = tree.unwrap_or_else(|| Tree::with(simulated, observer));
@@ -194,6 +206,7 @@ impl Deployment {
             reread,
             levels,
             fatal: fatal.clone(),
+            tls: tls.clone(),
         };
         let lost = fatal.clone();
         let on_exit = move |exit: Exit| lost(&format!("the root of the node has ended: {exit:?}"));
@@ -207,6 +220,9 @@ impl Deployment {
                 deployment.stop(Duration::ZERO).await;
                 return Err(DeployError::Watchdog(Arc::new(error)));
             }
+        }
+        if let Some(files) = tls {
+            actix::spawn(look_after(files, deployment.root.downgrade()));
         }
         if secured {
             deployment.await_links(&expected).await;
@@ -277,6 +293,22 @@ impl Deployment {
 
     fn guardian(&self) -> std::sync::MutexGuard<'_, Guardian> {
         self.guardian.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Looks at the files of the credentials from time to time, as long as the node is there.
+async fn look_after(files: TlsFiles, root: WeakMailbox<Root>) {
+    let Some(every) = files.look_every() else { return };
+    loop {
+        tokio::time::sleep(every).await;
+        if root.upgrade().is_none_or(|root| !root.connected()) {
+            return;
+        }
+        let files = files.clone();
+        // Files are read off this thread; that fails only while the process ends.
+        if tokio::task::spawn_blocking(move || files.look()).await.is_err() {
+            return;
+        }
     }
 }
 

@@ -10,6 +10,7 @@ pub mod machine;
 pub mod manifest;
 mod node_config;
 pub mod notify;
+mod protection;
 pub mod roles;
 mod root;
 pub mod secret;
@@ -17,4 +18,5 @@ pub mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;
 
+pub use protection::Prompt;
 pub use root::{DESCRIPTION_OBJECTIVE, Fatal, LogLevels, Reread};

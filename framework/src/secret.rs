@@ -1,5 +1,9 @@
 //! Where secrets are read from: never the command line, the environment or the manifest itself.
 
+mod read;
+
+pub use read::{SecretError, Surroundings, read_any, write_secret};
+
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;

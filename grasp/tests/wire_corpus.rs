@@ -27,3 +27,9 @@ fn the_decode_corpus_holds() {
 fn the_framing_corpus_holds() {
     replay("framing", bodies::framing_body);
 }
+
+/// EX-Q-04, EX-Q-05, EX-Q-07
+#[test]
+fn the_quads_corpus_holds() {
+    replay("quads", bodies::quads_body);
+}

@@ -2,7 +2,7 @@
 //!
 //! Each test says which rows of the conformance checklist it proves. A node lives on a thread of its own inside its host.
 
-mod capture;
+pub(crate) mod capture;
 mod discovery;
 mod divert;
 mod dull;

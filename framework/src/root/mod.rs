@@ -20,6 +20,7 @@ use crate::control::{Command, Failure, FailureCode};
 use crate::event::{Event, Events};
 use crate::lifecycle::{Phase, way};
 use crate::manifest::{FloodedPolicy, Loaded, Manifest, Problems};
+use crate::protection::TlsFiles;
 use actix::prelude::*;
 use grasp::Grasp;
 use incarnation::Kit;
@@ -65,6 +66,8 @@ pub(crate) struct Args {
     pub(crate) reread: Option<Reread>,
     pub(crate) levels: Option<Arc<dyn LogLevels>>,
     pub(crate) fatal: Fatal,
+    /// The files behind the substrate, if it has any.
+    pub(crate) tls: Option<TlsFiles>,
 }
 
 /// The actor. It is not restarted: if it fails, the process has lost its head and ends.

@@ -20,8 +20,12 @@ impl Root {
         }
         let address = ctx.address();
         // Files are read off this thread.
-        let flooded = self.policies.all();
-        let read = tokio::task::spawn_blocking(move || reread(flooded));
+        let (flooded, tls) = (self.policies.all(), self.args.tls.clone().filter(|_| !only_plan));
+        let read = tokio::task::spawn_blocking(move || {
+            // Credentials are files of their own; what is wrong with them stands in the log and in status.
+            let _ = tls.map(|files| files.reload());
+            reread(flooded)
+        });
         Box::pin(read.into_actor(self).then(move |read, root: &mut Self, _| {
             let loaded = match read {
                 Ok(Ok(loaded)) => Arc::new(loaded),

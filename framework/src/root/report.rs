@@ -8,6 +8,7 @@ use crate::control::{
 use crate::health;
 use crate::lifecycle::Move;
 use crate::manifest;
+use crate::protection::TlsFiles;
 use crate::roles::Load;
 use actix::prelude::*;
 use grasp::{Objective, Registration, Status, Value};
@@ -77,6 +78,8 @@ impl Root {
     }
 
     fn node_status(&self, status: Status) -> NodeStatus {
+        let trouble = self.args.tls.as_ref().and_then(TlsFiles::trouble);
+        let warnings = status.standing.warnings.into_iter().chain(trouble).collect();
         let neighbours = status.neighbours.into_iter().map(|one| NeighbourStatus {
             interface: one.interface,
             address: one.address.to_string(),
@@ -98,7 +101,7 @@ impl Root {
             secure: status.secure,
             caveat: status.standing.caveat.map(str::to_owned),
             substrate_facts: status.standing.facts,
-            substrate_warnings: status.standing.warnings,
+            substrate_warnings: warnings,
             neighbours,
             ready: status.ready,
             global: status.global.map(|address| address.to_string()),

@@ -14,8 +14,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-/// Bytes that a peer may send before it has proved membership: several times the longest sensible chain of certificates.
-const MAX_RECEIVED: usize = 64 * 1_024;
+/// Bytes that a peer may send before it has proved membership: twice the longest sensible chain of certificates.
+const MAX_RECEIVED: usize = 32 * 1_024;
 
 /// Proves and demands membership on a connection that this node has opened to `to`.
 ///
@@ -130,7 +130,7 @@ fn failed(shared: &Shared, failure: Failure) -> io::Error {
             shared.counts.count("tls_failed", "too long");
             return io::Error::new(
                 io::ErrorKind::InvalidData,
-                "the peer has sent more than 64 kB without proving membership",
+                "the peer has sent more than 32 kB without proving membership",
             );
         }
         Failure::Tls(error) => error,

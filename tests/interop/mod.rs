@@ -5,6 +5,7 @@
 //! `cryptography`. `ASA_INTEROP_SESSIONS` asks for so many negotiations in each cell of the matrix, at the pace of
 //! people as far as the banks are concerned. `ASA_INTEROP_REPORT` names a file to which each cell adds a line.
 
+mod dull;
 mod prefix;
 mod quads;
 mod talk;

@@ -44,7 +44,8 @@ fn place(byte: u8) -> SocketAddrV6 {
 /// Three bytes are one step: what happens, to whom, and how much time has passed. Bounds hold, nobody is dialled twice at once,
 /// every connection is closed once, and the core neither sleeps for ever nor wants to be woken without end.
 pub(crate) fn adjacency_body(input: &[u8]) {
-    let config = AdjacencyConfig { candidates: 9, dials: 3, connections: 7, per_address: 2, ..AdjacencyConfig::default() };
+    let config =
+        AdjacencyConfig { candidates: 9, dials: 3, connections: 7, per_address: 2, ..AdjacencyConfig::default() };
     let mut core = Adjacency::new(config.clone(), place(0x22), Time::default());
     let mut shell = Shell::default();
     for step in input.chunks_exact(3).take(4096) {

@@ -290,3 +290,48 @@ fn each_link_has_an_instance_of_its_own() {
         assert_silent(&[one, two]);
     });
 }
+
+/// ASA-I-10, ASA-I-07: switched on in the manifest, `asa dump floods` shows what each instance has heard, says in words what it is
+/// and what is odd about it, and marks whose it is; as JSON too.
+#[test]
+fn an_operator_reads_what_the_instances_have_heard() {
+    in_namespaces(|lab| {
+        let (n, peers) = star(lab, 1);
+        let directory = tempfile::tempdir().unwrap();
+        let (socket, manifest) = (directory.path().join("c.sock"), directory.path().join("node.toml"));
+        let text = "[node]\nname = \"north\"\n[grasp]\nsubstrate = \"insecure-lab\"\ninterfaces = [\"a\"]\n\
+             [grasp.dull]\nenabled = true\nobjectives = [\"AN_ACP\", \"AN_Proxy\"]\n";
+        std::fs::write(&manifest, text).unwrap();
+        let set = format!("control.socket={}", socket.display());
+        let run = n.command(env!("CARGO_BIN_EXE_asa")).arg("run").arg(&manifest);
+        let node = run.args(["--log-format", "json", "--set", &set]).spawn();
+        node.wait_line("\"event\":\"ready\"", SOON * 2);
+        let dump = |more: &[&str]| {
+            let command = n.command(env!("CARGO_BIN_EXE_asa")).args(["dump", "floods", "--socket"]).arg(&socket);
+            let shown = command.args(more).spawn();
+            shown.finish(SOON * 2);
+            shown.output()
+        };
+        let (peer, sid) = (&peers[0], msg::sid());
+        let tag = Some(msg::locator(peer.lla(), msg::UDP, 500));
+        let odd = msg::objective("AN_ACP", 5, 1, Some("Foo".into()));
+        let seen = poll("the flood", SOON * 2, || {
+            peer.multicast(&msg::flood(sid, peer.lla(), 120_000, vec![(odd.clone(), tag.clone())]));
+            Some(dump(&[])).filter(|shown| shown.contains("AN_ACP"))
+        });
+        let said = [
+            "AN_ACP (dull a)",
+            "an ACP neighbour that offers Foo, flooded by fe80::",
+            "odd: flags 5 where 4 is due",
+            "odd: ttl of 120 s is short for a period of 60 s, 210 s is usual",
+            "odd: unknown method Foo",
+        ];
+        for part in said {
+            assert!(seen.contains(part), "{part}: {seen}");
+        }
+        let all: serde_json::Value = serde_json::from_str(&dump(&["--json"])).unwrap();
+        let entry = &all.as_array().unwrap_or_else(|| all["ok"].as_array().unwrap())[0];
+        assert_eq!((entry["instance"].as_str(), entry["odd"].as_array().map(Vec::len)), (Some("dull a"), Some(3)));
+        node.kill();
+    });
+}

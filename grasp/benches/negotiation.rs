@@ -13,8 +13,9 @@ mod domain;
 use actix::System;
 use common::{Exchange, Place, Ready, bare, configured, locator, node_over, rates};
 use criterion::{Criterion, criterion_group, criterion_main};
-use grasp::substrate::{InsecureLab, Substrate};
-use grasp::wire::{EndOption, Message};
+use grasp::substrate::quads::GroupKey;
+use grasp::substrate::{InsecureLab, Quads, Substrate};
+use grasp::wire::{EndOption, Limits, Message};
 use grasp::{Negotiated, Objective, Registration, Value};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -63,7 +64,11 @@ fn clear() -> [Arc<dyn Substrate>; 2] {
     [Arc::new(InsecureLab), Arc::new(InsecureLab)]
 }
 
-/// What TLS costs: a full handshake for each negotiation, or one that resumes a session.
+fn quads() -> [Arc<dyn Substrate>; 2] {
+    [0; 2].map(|_| Arc::new(Quads::new(GroupKey::from_bytes([7; 32]), Limits::default())) as Arc<dyn Substrate>)
+}
+
+/// What protection costs: a ciphertext for each message, a full handshake for each negotiation, or one that resumes a session.
 fn protection(_: &mut Criterion) {
     if !std::env::args().any(|argument| argument == "--bench") {
         return;
@@ -72,6 +77,7 @@ fn protection(_: &mut Criterion) {
         System::new().block_on(async {
             let kinds = [
                 ("clear text", ours(place, clear()).await),
+                ("QUADS", ours(place, quads()).await),
                 ("TLS, resumed", ours(place, domain::members(4_096)).await),
                 ("TLS, in full", ours(place, domain::members(0)).await),
             ];

@@ -326,16 +326,20 @@ async fn a_handshake_is_bounded_in_bytes() {
 
 /// Everything one member sends another in a handshake and after it, to be spoiled.
 static CONVERSATION: LazyLock<(Authority, Vec<u8>)> = LazyLock::new(|| {
-    let (authority, wall) = (Authority::new("root"), Wall::default());
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let sent = runtime.block_on(async {
-        let (a, b) = (authority.substrate(member("a"), &wall), authority.substrate(member("b"), &wall));
-        connected(&a, &b).await;
-        let (dialled, _, [sent, _]) = dial_at(&a, &b, ANYWHERE).await;
-        drop(dialled);
-        bytes(&sent)
+    // On a thread of its own: whoever is the first to ask may be in a runtime already.
+    let recorded = std::thread::spawn(|| {
+        let (authority, wall) = (Authority::new("root"), Wall::default());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let sent = runtime.block_on(async {
+            let (a, b) = (authority.substrate(member("a"), &wall), authority.substrate(member("b"), &wall));
+            connected(&a, &b).await;
+            let (dialled, _, [sent, _]) = dial_at(&a, &b, ANYWHERE).await;
+            drop(dialled);
+            bytes(&sent)
+        });
+        (authority, sent)
     });
-    (authority, sent)
+    recorded.join().unwrap()
 });
 
 fn survives(greeting: Vec<u8>) {

@@ -6,6 +6,8 @@ mod store;
 pub use event::{FloodConfig, FloodCounters, Input, Output};
 pub use store::{Brought, FloodStore, Flooded};
 
+use store::Bounds;
+
 use super::rate::{Bucket, RelayLimiter};
 use super::seen::{Seen, origin};
 use super::{Heard, LinkId, LinkInfo, Machine, Time, Topology};
@@ -45,7 +47,10 @@ impl Flood {
     #[must_use]
     pub fn new(config: FloodConfig) -> Self {
         let kept = Kept {
-            store: FloodStore::new(config.capacity, config.per_name, config.dull.is_some()),
+            store: FloodStore::new(
+                Bounds { capacity: config.capacity, per_name: config.per_name, bytes: config.bytes },
+                config.dull.is_some(),
+            ),
             seen: Seen::new(config.seen_capacity),
             limiter: RelayLimiter::new(config.relay_rate),
             pace: BTreeMap::new(),
@@ -81,6 +86,7 @@ impl Flood {
         FloodCounters {
             relays_refused: self.limiter.refused,
             evicted: self.store.evicted,
+            evicted_for_bytes: self.store.evicted_for_bytes,
             no_room: self.store.no_room,
             seen_evicted: self.seen.evicted,
             ..self.counters.clone()

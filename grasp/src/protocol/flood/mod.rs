@@ -124,19 +124,19 @@ impl Flood {
             if self.config.left_to_dull.contains(&tagged.objective.name) {
                 self.counters.left_to_dull += 1;
             } else {
-                self.remember(now, brought, tagged);
+                self.remember(now, source.ip(), brought, tagged);
             }
         }
         self.relay(now, link, source, &raw, first);
     }
 
     /// Stores a synchronization objective and tells the watchers; anything else in a flood is only relayed (T-54).
-    fn remember(&mut self, now: Time, brought: Brought, tagged: TaggedObjective) {
+    fn remember(&mut self, now: Time, source: IpAddr, brought: Brought, tagged: TaggedObjective) {
         if !tagged.objective.is_synchronizable() {
             self.counters.not_synchronizable += 1;
             return;
         }
-        let flooded = self.store.insert(now, brought, tagged);
+        let flooded = self.store.insert(now, source, brought, tagged);
         self.outputs.push_back(Output::Flooded(flooded));
     }
 
@@ -204,7 +204,7 @@ impl Flood {
             }
         };
         let brought = Brought { initiator, session_id, ttl, link };
-        tagged.into_iter().for_each(|one| self.remember(now, brought, one));
+        tagged.into_iter().for_each(|one| self.remember(now, Ipv6Addr::UNSPECIFIED.into(), brought, one));
         Ok(())
     }
 

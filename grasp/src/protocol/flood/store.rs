@@ -44,6 +44,8 @@ struct Copied {
     brought: Brought,
     /// It has been heard more than once.
     confirmed: bool,
+    /// The neighbour that it came from.
+    source: IpAddr,
     /// Its place in the order of arrival.
     serial: u64,
     size: usize,
@@ -67,8 +69,17 @@ pub(super) struct Bounds {
     pub(super) bytes: usize,
 }
 
-/// Flooded objectives by name and tag, bounded per name, in total and in bytes. A copy more costs no more in a full cache than
-/// in an empty one: a flood can bring hundreds.
+/// What has come from one neighbour.
+#[derive(Debug, Default)]
+struct Share {
+    /// Its copies in the order of arrival.
+    order: BTreeMap<u64, (String, Tag)>,
+    bytes: usize,
+}
+
+/// Flooded objectives by name and tag, bounded per name, in total and in bytes. A copy more costs hardly more in a full cache
+/// than in an empty one: a flood can bring hundreds. When there is no room the oldest copy of the neighbour that has brought most
+/// makes it, so that none pushes out what the others have said.
 ///
 /// On the hostile link of a DULL instance addresses cost nothing. There each of them has a few places; when all are taken a
 /// newcomer gets that of the oldest copy that was heard only once, and none if there is no such: neighbours repeat what they
@@ -82,6 +93,8 @@ pub struct FloodStore {
     order: BTreeMap<u64, (String, Tag)>,
     /// Those whose lifetime ends, by its end.
     ends: BTreeSet<(Time, u64)>,
+    /// By the neighbour that they came from.
+    shares: BTreeMap<IpAddr, Share>,
     serial: u64,
     bytes: usize,
     /// Live copies thrown out for want of room.
@@ -99,9 +112,9 @@ fn alive(flooded: &Flooded, now: Time) -> bool {
 impl FloodStore {
     pub(super) fn new(bounds: Bounds, hostile: bool) -> Self {
         let bounds = Bounds { capacity: bounds.capacity.max(1), per_name: bounds.per_name.max(1), ..bounds };
-        let (entries, order, ends) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
+        let (entries, order, ends, shares) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new(), BTreeMap::new());
         let (serial, bytes, evicted, evicted_for_bytes, no_room) = (0, 0, 0, 0, 0);
-        Self { bounds, hostile, entries, order, ends, serial, bytes, evicted, evicted_for_bytes, no_room }
+        Self { bounds, hostile, entries, order, ends, shares, serial, bytes, evicted, evicted_for_bytes, no_room }
     }
 
     fn tag(&self, flooded: &Flooded) -> Tag {
@@ -110,8 +123,8 @@ impl FloodStore {
         (l.locator.encode(), if l.locator.is_link_local() { l.interface } else { 0 }, initiator)
     }
 
-    /// Stores a copy; the same name and tag is overwritten, its lifetime included.
-    pub(super) fn insert(&mut self, now: Time, brought: Brought, tagged: TaggedObjective) -> Flooded {
+    /// Stores a copy that came from a neighbour; the same name and tag is overwritten, its lifetime included.
+    pub(super) fn insert(&mut self, now: Time, source: IpAddr, brought: Brought, tagged: TaggedObjective) -> Flooded {
         let Brought { ttl, link, initiator, .. } = brought;
         let mut lifetime = (ttl != 0).then(|| Duration::from_millis(ttl.into()));
         if self.hostile {
@@ -132,8 +145,11 @@ impl FloodStore {
         self.serial += 1;
         self.bytes += size;
         self.order.insert(self.serial, (name.clone(), key.clone()));
+        let share = self.shares.entry(source).or_default();
+        share.bytes += size;
+        share.order.insert(self.serial, (name.clone(), key.clone()));
         self.ends.extend(expires.map(|end| (end, self.serial)));
-        let copied = Copied { flooded: flooded.clone(), brought, confirmed, serial: self.serial, size };
+        let copied = Copied { flooded: flooded.clone(), brought, confirmed, source, serial: self.serial, size };
         self.entries.entry(name).or_default().insert(key, copied);
         flooded
     }
@@ -195,6 +211,13 @@ impl FloodStore {
             self.entries.remove(name);
         }
         self.order.remove(&copied.serial);
+        if let Some(share) = self.shares.get_mut(&copied.source) {
+            share.order.remove(&copied.serial);
+            share.bytes = share.bytes.saturating_sub(copied.size);
+            if share.order.is_empty() {
+                self.shares.remove(&copied.source);
+            }
+        }
         if let Some(end) = copied.flooded.expires {
             self.ends.remove(&(end, copied.serial));
         }
@@ -217,26 +240,47 @@ impl FloodStore {
         {
             self.evict(from);
         }
-        let loose = |copied: &Copied| !hostile || !copied.confirmed;
         while self.entries.get(name).map_or(0, BTreeMap::len) >= per_name {
-            let copies = self.entries.get(name).into_iter().flatten();
-            let oldest = copies.filter(|(_, copied)| loose(copied)).min_by_key(|(_, copied)| copied.serial);
-            let Some(tag) = oldest.map(|(tag, _)| tag.clone()) else { return false };
+            let Some(tag) = self.least_of(name) else { return false };
             self.remove(name, &tag);
             self.evicted += 1;
         }
         while self.len() >= capacity {
-            if !self.evict(loose) {
+            if !self.make_place(|share| share.order.len()) {
                 return false;
             }
         }
         while self.bytes + size > bytes {
-            if !self.evict(loose) {
+            if !self.make_place(|share| share.bytes) {
                 return false;
             }
             self.evicted_for_bytes += 1;
         }
         true
+    }
+
+    /// The copy of a name that has to go when there are too many.
+    fn least_of(&self, name: &str) -> Option<Tag> {
+        let copies = self.entries.get(name)?;
+        let mut brought: BTreeMap<IpAddr, usize> = BTreeMap::new();
+        copies.values().for_each(|copied| *brought.entry(copied.source).or_default() += 1);
+        let most =
+            if self.hostile { None } else { brought.iter().max_by_key(|(_, count)| **count).map(|(from, _)| *from) };
+        let may_go = |copied: &Copied| most.map_or(!copied.confirmed, |most| copied.source == most);
+        let candidates = copies.iter().filter(|(_, copied)| may_go(copied));
+        candidates.min_by_key(|(_, copied)| copied.serial).map(|(tag, _)| tag.clone())
+    }
+
+    /// Throws out the oldest copy of the neighbour that has brought most; on a hostile link, where addresses cost nothing, the
+    /// oldest that was heard only once.
+    fn make_place(&mut self, much: impl Fn(&Share) -> usize) -> bool {
+        if self.hostile {
+            return self.evict(|copied| !copied.confirmed);
+        }
+        let most = self.shares.values().max_by_key(|share| much(share));
+        let Some((name, tag)) = most.and_then(|share| share.order.values().next()).cloned() else { return false };
+        self.evicted += 1;
+        self.remove(&name, &tag)
     }
 
     /// Forgets what has expired.

@@ -43,6 +43,7 @@ impl Manifest {
             flood: FloodConfig {
                 capacity: limits.flood_cache,
                 per_name: limits.flood_values_per_name,
+                bytes: limits.flood_bytes,
                 seen_capacity: limits.seen,
                 relay: grasp.relay,
                 relay_rate,

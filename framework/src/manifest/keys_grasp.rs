@@ -173,6 +173,11 @@ fn limits() -> Shape {
             integer(1, 10_000),
         ),
         (
+            "flood_bytes",
+            "Bytes of all floods remembered together; the oldest make room.",
+            integer(65_536, 1_073_741_824),
+        ),
+        (
             "request_queue",
             "Requests that wait for one agent; more are refused at once, so that their senders can look elsewhere.",
             integer(1, 10_000),

@@ -6,6 +6,7 @@ use super::connection::{Connection, Incoming, Outgoing, Reader, write_all};
 use super::contained::{Sheltered, contained_wait};
 use super::link::{Accepted, Wiring, accepting};
 use super::surroundings::Surroundings;
+use super::waiting::{Door, Waiting};
 use super::{discovery, flood};
 use crate::Registration;
 use crate::api::Grasp;
@@ -21,14 +22,15 @@ use crate::shell::{Clock, Pump, Pumped};
 use crate::substrate::Secured;
 use crate::wire::{Limits, Locator, Message as WireMessage, Transport};
 use actix::prelude::*;
+use bytes::Bytes;
 use futures_util::stream::{self, Stream};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::sync::Arc;
 use std::time::Duration;
 use supervision::Fresh;
 use tokio::io::ReadHalf;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 /// The objective of the announcements (RFC 8994 §6.4).
 pub(crate) const ANNOUNCEMENT: &str = Kind::AnAcp.name();
@@ -38,8 +40,10 @@ const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
 const UNPROVEN: usize = 64;
 /// Messages that wait to be written to one neighbour; more are lost for it, as multicasts would be.
 const WAITING: usize = 128;
-/// Messages taken from one neighbour at once, and the pause for each further one: its connection waits, not the others.
+/// Messages taken from one neighbour at once, and the pause for each further one: its connection waits, not the others. A long
+/// message counts as several, since what it costs to read and keep grows with its length.
 const BURST: u32 = 400;
+const UNIT: usize = 2_048;
 const PACE: Duration = Duration::from_millis(2);
 /// Pause before an announcement or a watch that failed is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -91,8 +95,9 @@ pub(crate) struct Adjacency {
     parts: Parts,
     pump: Pump<Core>,
     neighbours: BTreeMap<ConnectionId, Neighbour>,
-    /// Those that have not proved membership yet, oldest first; dropping the sender ends the attempt.
-    unproven: VecDeque<oneshot::Sender<()>>,
+    /// Those that have not proved membership yet.
+    unproven: Waiting,
+    door: Door,
     /// Orders to announce this node; there is no need for more than one at a time.
     announce: mpsc::Sender<()>,
     orders: Option<mpsc::Receiver<()>>,
@@ -106,8 +111,8 @@ impl Adjacency {
         let label = format!("adjacency-{}", parts.name);
         let pump = Pump::new(core, around.clock.clone(), around.recorder.clone(), &around.name, label);
         let (announce, orders) = mpsc::channel(1);
-        let (neighbours, unproven) = (BTreeMap::new(), VecDeque::new());
-        Self { parts, pump, neighbours, unproven, announce, orders: Some(orders) }
+        let (neighbours, unproven) = (BTreeMap::new(), Waiting::new(UNPROVEN));
+        Self { parts, pump, neighbours, unproven, door: Door::default(), announce, orders: Some(orders) }
     }
 
     /// Connects to a neighbour and has it prove membership.
@@ -135,12 +140,13 @@ impl Adjacency {
     /// Has whoever has connected prove membership, under bounds of number and time.
     fn prove(&mut self, stream: ByteStream, peer: SocketAddr, ctx: &mut Context<Self>) {
         let SocketAddr::V6(from) = peer else { return };
-        self.unproven.retain(|open| !open.is_closed());
-        if self.unproven.len() >= UNPROVEN && self.unproven.pop_front().is_some() {
+        let Some(attempt) = self.door.admit(self.parts.around.clock.now(), peer.ip()) else {
+            return self.parts.around.tally.count("connections_refused", "too many strangers");
+        };
+        let (mut evicted, made_room) = self.unproven.enter(peer.ip());
+        if made_room {
             self.parts.around.tally.count("connections_evicted", "neighbours");
         }
-        let (keep, mut evicted) = oneshot::channel();
-        self.unproven.push_back(keep);
         let around = self.parts.around.clone();
         let proved = async move {
             let accepting = contained_wait(&around.tally, "connection", around.substrate.accept(stream));
@@ -153,6 +159,7 @@ impl Adjacency {
         };
         ctx.spawn(proved.into_actor(self).map(move |proved, actor, ctx| match proved {
             Some(Ok(secured)) => {
+                attempt.proved(actor.parts.around.clock.now());
                 let connection = actor.attach(secured, peer, ctx);
                 actor.feed(Input::Accepted { from: *from.ip(), connection }, ctx);
             }
@@ -304,16 +311,21 @@ async fn converse_once(
 /// The messages of a neighbour up to the end of its connection, no faster than the pace.
 fn incoming(id: ConnectionId, reader: Reader<ReadHalf<Sheltered>>, clock: Clock) -> impl Stream<Item = FromNeighbour> {
     let bucket = Bucket::new(PACE, BURST);
-    stream::unfold(Some((reader, bucket)), move |state| {
+    stream::unfold(Some((reader, bucket, 1)), move |state| {
         let clock = clock.clone();
         async move {
-            let (mut reader, mut bucket) = state?;
-            while !bucket.take(clock.now()) {
-                tokio::time::sleep(PACE).await;
+            let (mut reader, mut bucket, mut due) = state?;
+            while due > 0 {
+                if bucket.take(clock.now()) {
+                    due -= 1;
+                } else {
+                    tokio::time::sleep(PACE).await;
+                }
             }
             let incoming = reader.next().await;
+            due = if let Incoming::Message(_, raw) = &incoming { 1 + raw.len() / UNIT } else { 1 };
             let last = matches!(incoming, Incoming::Broken(_) | Incoming::Closed { .. });
-            Some((FromNeighbour(id, incoming), (!last).then_some((reader, bucket))))
+            Some((FromNeighbour(id, incoming), (!last).then_some((reader, bucket, due))))
         }
     })
 }
@@ -423,6 +435,7 @@ impl Handler<Send> for Adjacency {
 
     fn handle(&mut self, Send { to, bytes }: Send, _: &mut Context<Self>) {
         supervision::strike();
+        let bytes = Bytes::from(bytes);
         let meant = self.neighbours.values().filter(|neighbour| to.is_none_or(|to| neighbour.peer == to));
         for neighbour in meant {
             if !neighbour.outgoing.send(bytes.clone()) {

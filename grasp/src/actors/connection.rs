@@ -5,6 +5,7 @@ use super::surroundings::Surroundings;
 use super::tally::Tally;
 use crate::net::ByteStream;
 use crate::wire::{DecodeError, Framer, Limits, Message, decode};
+use bytes::Bytes;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf, split};
@@ -106,11 +107,11 @@ pub(crate) struct Outgoing(mpsc::Sender<Word>);
 
 /// What an [`Outgoing`] sends to its writer.
 pub(crate) enum Word {
-    Message(Vec<u8>),
+    Message(Bytes),
     /// Tell whether the connection has been reset.
     Probe(oneshot::Sender<bool>),
     /// Nothing comes after this.
-    Last(Vec<u8>),
+    Last(Bytes),
 }
 
 impl Outgoing {
@@ -126,8 +127,9 @@ impl Outgoing {
     }
 
     /// Sends one message; tells whether there was room. A writer that has failed reports that by itself.
-    pub(crate) fn send(&self, bytes: Vec<u8>) -> bool {
-        self.0.is_closed() || self.0.capacity() > 1 && self.0.try_send(Word::Message(bytes)).is_ok()
+    /// The bytes are shared with other writers of the same, so that many who take nothing hold one copy of it.
+    pub(crate) fn send(&self, bytes: impl Into<Bytes>) -> bool {
+        self.0.is_closed() || self.0.capacity() > 1 && self.0.try_send(Word::Message(bytes.into())).is_ok()
     }
 
     /// Tells whether the connection has been reset; whoever writes no more, because that has failed, does not answer.
@@ -139,7 +141,7 @@ impl Outgoing {
 
     /// Sends this as the last message of all. Never waits, never fails.
     pub(crate) fn part(self, last_words: Vec<u8>) {
-        let _ = self.0.try_send(Word::Last(last_words));
+        let _ = self.0.try_send(Word::Last(last_words.into()));
     }
 }
 

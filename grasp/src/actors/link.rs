@@ -4,19 +4,18 @@ use super::connection::{Connection, Incoming};
 use super::contained::{contained, contained_wait};
 use super::node::{LinkFailed, Node};
 use super::surroundings::Surroundings;
+use super::waiting::Waiting;
 use super::{discovery, flood};
 use crate::net::{ByteStream, LinkSockets, Listener, MulticastSocket};
 use crate::protocol::{Heard, LinkId, discovery as discovering, dull, flood as flooding};
 use crate::wire::{DecodeError, Message as WireMessage, decode};
 use actix::prelude::*;
 use futures_util::stream::{self, Stream};
-use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use supervision::{Fresh, Mailbox};
-use tokio::sync::oneshot;
 
 /// Time limit for a connection that brings answers.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -50,15 +49,15 @@ pub(crate) struct Link {
     multicast: Arc<dyn MulticastSocket>,
     answers: Arc<dyn Listener>,
     wiring: Wiring,
-    /// Connections that bring answers, oldest first; dropping the sender closes one.
-    answering: VecDeque<oneshot::Sender<()>>,
+    /// Connections that bring answers.
+    answering: Waiting,
 }
 
 impl Link {
     pub(crate) fn new(id: LinkId, name: String, sockets: LinkSockets, around: Surroundings, wiring: Wiring) -> Self {
         let LinkSockets { multicast, answers } = sockets;
         let (multicast, answers) = (Arc::from(multicast), Arc::from(answers));
-        Self { id, name, around, multicast, answers, wiring, answering: VecDeque::new() }
+        Self { id, name, around, multicast, answers, wiring, answering: Waiting::new(ANSWERERS) }
     }
 
     /// Tells the node until it closes the link.
@@ -118,13 +117,10 @@ impl Link {
         if self.around.dull && dull::source(&peer, self.id).is_none() {
             return self.around.tally.count("connections_refused", "not link-local");
         }
-        self.answering.retain(|open| !open.is_closed());
-        // The oldest makes room, so that those who only connect keep nobody out.
-        if self.answering.len() >= ANSWERERS && self.answering.pop_front().is_some() {
+        let (mut evicted, made_room) = self.answering.enter(peer.ip());
+        if made_room {
             self.around.tally.count("connections_evicted", "answers");
         }
-        let (keep, mut evicted) = oneshot::channel();
-        self.answering.push_back(keep);
         let (around, link) = (self.around.clone(), ctx.address());
         let reading = async move {
             let accepting = contained_wait(&around.tally, "connection", around.substrate.accept(stream));
@@ -188,7 +184,7 @@ impl Fresh for Link {
     fn fresh(&self) -> Self {
         let (multicast, answers) = (self.multicast.clone(), self.answers.clone());
         let (name, around, wiring) = (self.name.clone(), self.around.clone(), self.wiring.clone());
-        Self { id: self.id, name, around, multicast, answers, wiring, answering: VecDeque::new() }
+        Self { id: self.id, name, around, multicast, answers, wiring, answering: Waiting::new(ANSWERERS) }
     }
 }
 

@@ -38,3 +38,4 @@ pub(crate) mod reception;
 pub(crate) mod session;
 pub(crate) mod surroundings;
 pub(crate) mod tally;
+pub(crate) mod waiting;

@@ -6,18 +6,17 @@ use super::contained::contained_wait;
 use super::link::{Accepted, accepting};
 use super::node::{Arrived, Node};
 use super::surroundings::Surroundings;
+use super::waiting::{Attempt, Door, Waiting};
 use crate::constants::INVALID_EXCERPT;
 use crate::net::{ByteStream, Listener};
 use crate::protocol::Member;
 use crate::substrate::Secured;
 use crate::wire::{DecodeError, Message, Value};
 use actix::prelude::*;
-use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use supervision::{Fresh, Mailbox};
-use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 /// The actor.
@@ -27,8 +26,10 @@ pub(crate) struct Reception {
     node: Mailbox<Node>,
     capacity: usize,
     timeout: Duration,
-    /// Those that have said nothing yet, oldest first; dropping the sender closes the connection.
-    waiting: VecDeque<oneshot::Sender<()>>,
+    /// Those that have said nothing yet.
+    waiting: Waiting,
+    /// Who may prove membership, where that is asked for.
+    door: Door,
     /// What reads their first messages; one that ends wakes no other, and all end with this life of the actor.
     reading: JoinSet<()>,
 }
@@ -41,7 +42,8 @@ impl Reception {
         capacity: usize,
         timeout: Duration,
     ) -> Self {
-        Self { listener, around, node, capacity, timeout, waiting: VecDeque::new(), reading: JoinSet::new() }
+        let (waiting, door, reading) = (Waiting::new(capacity), Door::default(), JoinSet::new());
+        Self { listener, around, node, capacity, timeout, waiting, door, reading }
     }
 
     fn receive(&mut self, stream: ByteStream, peer: SocketAddr) {
@@ -51,16 +53,21 @@ impl Reception {
             let why = if near { "DULL takes no requests" } else { "not link-local" };
             return self.around.tally.count("connections_refused", why);
         }
-        self.waiting.retain(|waiting| !waiting.is_closed());
-        if self.waiting.len() >= self.capacity && self.waiting.pop_front().is_some() {
-            self.around.tally.count("connections_evicted", "silent");
+        let mut attempt = None;
+        if self.around.substrate.is_secure() {
+            attempt = self.door.admit(self.around.clock.now(), peer.ip());
+            if attempt.is_none() {
+                return self.around.tally.count("connections_refused", "too many strangers");
+            }
         }
         while self.reading.try_join_next().is_some() {}
-        let (keep, mut evicted) = oneshot::channel();
-        self.waiting.push_back(keep);
+        let (mut evicted, made_room) = self.waiting.enter(peer.ip());
+        if made_room {
+            self.around.tally.count("connections_evicted", "silent");
+        }
         let (around, node, timeout) = (self.around.clone(), self.node.clone(), self.timeout);
         self.reading.spawn_local(async move {
-            let first = first_message(&around, stream);
+            let first = first_message(&around, stream, attempt);
             tokio::select! {
                 biased;
                 // Only its being dropped is ever heard.
@@ -90,9 +97,12 @@ struct First {
 }
 
 /// The first message that is not a no-op; anything that is no message is answered, if it can be, and the end.
-async fn first_message(around: &Surroundings, stream: ByteStream) -> Option<First> {
+async fn first_message(around: &Surroundings, stream: ByteStream, attempt: Option<Attempt>) -> Option<First> {
     let accepting = contained_wait(&around.tally, "connection", around.substrate.accept(stream));
     let Secured { stream, member } = accepting.await?.ok()?;
+    if let Some(attempt) = attempt {
+        attempt.proved(around.clock.now());
+    }
     let mut connection = Connection::new(stream, around);
     loop {
         match connection.next().await {

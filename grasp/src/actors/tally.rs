@@ -3,7 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Counts by name and label; shared by the actors of a node.
+/// Labels of all counters together; what comes after them is counted under [`OTHER`].
+const LABELS: usize = 1_024;
+/// Bytes of a label; one that is longer is counted under [`OTHER`] too.
+const LONGEST: usize = 128;
+/// A label for what has none of its own. Labels may hold names that a peer has chosen.
+const OTHER: &str = "other";
+
+/// Counts by name and label, bounded; shared by the actors of a node.
 #[derive(Clone, Default)]
 pub(crate) struct Tally(Arc<Mutex<BTreeMap<(&'static str, String), u64>>>);
 
@@ -11,7 +18,11 @@ impl Tally {
     /// Counts one more.
     pub(crate) fn count(&self, name: &'static str, label: impl Into<String>) {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *counts.entry((name, label.into())).or_default() += 1;
+        let mut key = (name, label.into());
+        if key.1.len() > LONGEST || (counts.len() >= LABELS && !counts.contains_key(&key)) {
+            OTHER.clone_into(&mut key.1);
+        }
+        *counts.entry(key).or_default() += 1;
     }
 
     /// All counts, as `name{label}`.

@@ -4,6 +4,7 @@ pub mod adjacency;
 pub mod authorization;
 pub mod cache;
 pub mod discovery;
+pub mod doorman;
 pub mod dull;
 pub mod flood;
 mod heard;

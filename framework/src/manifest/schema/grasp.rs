@@ -166,6 +166,8 @@ pub struct Limits {
     pub flood_cache: usize,
     /// Values kept in the flood cache for one name, from different origins.
     pub flood_values_per_name: usize,
+    /// Bytes kept in the flood cache in total.
+    pub flood_bytes: usize,
     /// Accepted requests that wait for one objective's agent; more are refused.
     pub request_queue: usize,
     /// Messages relayed each second on one interface, on average.
@@ -193,6 +195,7 @@ impl Default for Limits {
             discovery_cache: 1000,
             flood_cache: 1000,
             flood_values_per_name: 32,
+            flood_bytes: 8 << 20,
             request_queue: 64,
             relay_per_second: 50,
             relay_burst: 100,

@@ -12,6 +12,9 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
+/// Locators taken from one answer; a member has a few, and a liar as many as a message holds.
+const LOCATORS_PER_ANSWER: usize = 64;
+
 /// A question on its way.
 #[derive(Debug)]
 pub(super) struct Running {
@@ -132,7 +135,9 @@ impl Discovery {
     pub(super) fn learn(&mut self, now: Time, name: &str, response: &Response) -> bool {
         let diverted = response.is_divert();
         let mut usable = false;
-        for locator in response.answer.locators() {
+        let told = response.answer.locators();
+        self.counters.locators_ignored += told.len().saturating_sub(LOCATORS_PER_ANSWER) as u64;
+        for locator in told.iter().take(LOCATORS_PER_ANSWER) {
             if self.is_own(locator, response.link) {
                 continue;
             }

@@ -216,6 +216,10 @@ pub struct DiscoveryCounters {
     pub too_long: u64,
     pub relays_refused: u64,
     pub cache_evicted: u64,
+    /// Locators that were not remembered because they, or the name, are too long.
+    pub cache_too_long: u64,
+    /// Locators of answers that held too many.
+    pub locators_ignored: u64,
     pub seen_evicted: u64,
     /// What a DULL instance has dropped.
     #[serde(flatten)]

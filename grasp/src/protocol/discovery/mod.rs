@@ -80,6 +80,7 @@ impl Discovery {
         DiscoveryCounters {
             relays_refused: self.limiter.refused,
             cache_evicted: self.cache.evicted,
+            cache_too_long: self.cache.too_long,
             seen_evicted: self.own.evicted + self.seen.evicted,
             ..self.counters.clone()
         }

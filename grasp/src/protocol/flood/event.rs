@@ -18,6 +18,8 @@ pub struct FloodConfig {
     pub capacity: usize,
     /// Objectives of one name remembered.
     pub per_name: usize,
+    /// Bytes of all that is remembered: names, values, locators, and 256 for each copy.
+    pub bytes: usize,
     /// Multicasts remembered by the once-only filter.
     pub seen_capacity: usize,
     /// Relay floods between links.
@@ -41,6 +43,7 @@ impl Default for FloodConfig {
         Self {
             capacity: 1_000,
             per_name: 32,
+            bytes: 8 << 20,
             seen_capacity: 65_536,
             relay: true,
             relay_rate: RelayRate::default(),
@@ -112,6 +115,8 @@ pub struct FloodCounters {
     pub too_often: u64,
     pub relays_refused: u64,
     pub evicted: u64,
+    /// Those of them that made room for the bytes of another.
+    pub evicted_for_bytes: u64,
     pub too_long: u64,
     pub seen_evicted: u64,
     pub left_to_dull: u64,

@@ -6,6 +6,8 @@ mod store;
 pub use event::{FloodConfig, FloodCounters, Input, Output};
 pub use store::{Brought, FloodStore, Flooded};
 
+use store::Bounds;
+
 use super::rate::{Bucket, RelayLimiter};
 use super::seen::{Seen, origin};
 use super::{Heard, LinkId, LinkInfo, Machine, Time, Topology};
@@ -45,7 +47,10 @@ impl Flood {
     #[must_use]
     pub fn new(config: FloodConfig) -> Self {
         let kept = Kept {
-            store: FloodStore::new(config.capacity, config.per_name, config.dull.is_some()),
+            store: FloodStore::new(
+                Bounds { capacity: config.capacity, per_name: config.per_name, bytes: config.bytes },
+                config.dull.is_some(),
+            ),
             seen: Seen::new(config.seen_capacity),
             limiter: RelayLimiter::new(config.relay_rate),
             pace: BTreeMap::new(),
@@ -81,6 +86,7 @@ impl Flood {
         FloodCounters {
             relays_refused: self.limiter.refused,
             evicted: self.store.evicted,
+            evicted_for_bytes: self.store.evicted_for_bytes,
             no_room: self.store.no_room,
             seen_evicted: self.seen.evicted,
             ..self.counters.clone()
@@ -118,19 +124,19 @@ impl Flood {
             if self.config.left_to_dull.contains(&tagged.objective.name) {
                 self.counters.left_to_dull += 1;
             } else {
-                self.remember(now, brought, tagged);
+                self.remember(now, source.ip(), brought, tagged);
             }
         }
         self.relay(now, link, source, &raw, first);
     }
 
     /// Stores a synchronization objective and tells the watchers; anything else in a flood is only relayed (T-54).
-    fn remember(&mut self, now: Time, brought: Brought, tagged: TaggedObjective) {
+    fn remember(&mut self, now: Time, source: IpAddr, brought: Brought, tagged: TaggedObjective) {
         if !tagged.objective.is_synchronizable() {
             self.counters.not_synchronizable += 1;
             return;
         }
-        let flooded = self.store.insert(now, brought, tagged);
+        let flooded = self.store.insert(now, source, brought, tagged);
         self.outputs.push_back(Output::Flooded(flooded));
     }
 
@@ -198,7 +204,7 @@ impl Flood {
             }
         };
         let brought = Brought { initiator, session_id, ttl, link };
-        tagged.into_iter().for_each(|one| self.remember(now, brought, one));
+        tagged.into_iter().for_each(|one| self.remember(now, Ipv6Addr::UNSPECIFIED.into(), brought, one));
         Ok(())
     }
 

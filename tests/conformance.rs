@@ -44,8 +44,7 @@ fn has_test(root: &Path, path: &str, name: &str) -> bool {
     let Ok(source) = std::fs::read_to_string(root.join(path)) else { return false };
     let Some(at) = source.find(&format!("fn {name}(")) else { return false };
     let before: Vec<&str> = source[..at].lines().rev().take(12).collect();
-    before.iter().any(|line| line.contains("#[test]") || line.contains("#[tokio::test]"))
-        || source.contains("proptest!")
+    before.iter().any(|line| line.contains("#[test]") || line.contains("#[tokio::test")) || source.contains("proptest!")
 }
 
 #[test]

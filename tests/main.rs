@@ -18,5 +18,6 @@ mod lab_works;
 mod network;
 mod pool;
 mod prefix;
+mod security;
 mod sessions;
 mod supervision;

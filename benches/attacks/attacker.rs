@@ -56,6 +56,7 @@ fn multicaster() -> UdpSocket {
     let socket = Socket::new(Domain::IPV6, Type::DGRAM, Some(Protocol::UDP)).unwrap();
     socket.set_nonblocking(true).unwrap();
     socket.set_multicast_if_v6(index).unwrap();
+    socket.set_multicast_loop_v6(false).unwrap();
     socket.bind(&SocketAddrV6::new(address, 0, 0, index).into()).unwrap();
     UdpSocket::from_std(socket.into()).unwrap()
 }
@@ -82,10 +83,13 @@ async fn neighbours_port() -> SocketAddr {
     // To say something makes a node announce itself soon to the newcomer.
     let speaker = multicaster();
     let (own, index) = link();
-    let announcement = announcement(own, 1, 9);
+    let mut tries = 0..10_u16;
     loop {
-        speaker.send_to(&announcement, group()).await.unwrap();
-        let heard = tokio::time::timeout(Duration::from_secs(3), socket.recv_from(&mut buffer)).await;
+        let heard = tokio::time::timeout(Duration::from_secs(4), socket.recv_from(&mut buffer)).await;
+        if heard.is_err() {
+            let port = 9 + tries.next().expect("an announcement");
+            speaker.send_to(&announcement(own, port.into(), port), group()).await.unwrap();
+        }
         let Ok(Ok((length, source))) = heard else { continue };
         let Ok(Message::Flood { objectives, .. }) = decode(&buffer[..length], &Limits::default()) else { continue };
         if source.ip() == IpAddr::V6(target)
@@ -220,7 +224,7 @@ async fn sessions(substrate: &std::sync::Arc<dyn grasp::substrate::Substrate>, p
 }
 
 /// Attacks until the process is killed.
-pub fn attack(attack: &str, kind: &str, directory: &str, at: &str) {
+pub(crate) fn attack(attack: &str, kind: &str, directory: &str, at: &str) {
     let (address, port) = at.split_once(' ').unwrap();
     let to = SocketAddr::new(address.parse().unwrap(), port.parse().unwrap());
     System::new().block_on(async {

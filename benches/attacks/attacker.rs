@@ -164,16 +164,32 @@ async fn hello(directory: &str) -> Vec<u8> {
     bytes
 }
 
-/// Full handshakes under a certificate of another domain.
-async fn foreign(per_second: u32, to: SocketAddr, directory: &str) {
+/// Addresses of an attacker that has many.
+pub(crate) const ADDRESSES: u16 = 300;
+
+/// One of them.
+pub(crate) fn address(n: u16) -> Ipv6Addr {
+    Ipv6Addr::new(0xfd5a, 0x1e57, 0xa1b0, 1, 0, 0, 0x66, n + 1)
+}
+
+async fn connect(to: SocketAddr, from: Option<Ipv6Addr>) -> std::io::Result<TcpStream> {
+    let Some(from) = from else { return TcpStream::connect(to).await };
+    let socket = tokio::net::TcpSocket::new_v6()?;
+    socket.bind(SocketAddrV6::new(from, 0, 0, 0).into())?;
+    socket.connect(to).await
+}
+
+/// Full handshakes under a certificate of another domain, from one address or from many in turn.
+async fn foreign(per_second: u32, to: SocketAddr, directory: &str, many: bool) {
     let stranger = substrate("tls", directory, "stranger");
     let mut pace = Pace::new(per_second, "handshakes");
     loop {
         pace.next().await;
         let stranger = stranger.clone();
+        let from = many.then(|| address((pace.done % u64::from(ADDRESSES)) as u16));
         actix::spawn(async move {
             let attempt = async {
-                let stream = TcpStream::connect(to).await?;
+                let stream = connect(to, from).await?;
                 let mut secured = stranger.connect(Box::new(stream), to).await?;
                 secured.stream.write_all(&[0x81, 0]).await?;
                 secured.stream.flush().await?;
@@ -254,7 +270,8 @@ pub(crate) fn attack(attack: &str, kind: &str, directory: &str, at: &str) {
             }
             "hellos" => connections(1_000, to, &hello(directory).await, true).await,
             "garbage" => connections(1_000, to, &noise, false).await,
-            "foreign" => foreign(200, to, directory).await,
+            "foreign" => foreign(200, to, directory, false).await,
+            "many-foreign" => foreign(500, to, directory, true).await,
             "member-storm" => member(&liar, |id| flood(id, FAR, vec![(value("32473:storm", 6, "x"), None)])).await,
             "member-stuffing" => {
                 let names = |id: u32| (0..1_000).map(|n| (value(&format!("32473:{id}-{n}"), 6, "x"), None)).collect();

@@ -38,13 +38,13 @@ fn a_domain_of_processes_lives_with_an_outsider() {
         let domain = Domain::found();
         let bank = domain.start(&hosts[0], "briggs", "config/briggs.toml", &FAST);
         let before = bank.resident();
-        let peer = Arc::new(Peer::new(&hosts[2], "e0"));
+        let (peer, noisy) = (Peer::new(&hosts[2], "e0"), Peer::new(&hosts[2], "e0"));
         let ended = Arc::new(AtomicBool::new(false));
         let noise = {
-            let (peer, ended) = (peer.clone(), ended.clone());
+            let ended = ended.clone();
             thread::spawn(move || {
                 for id in 1.. {
-                    forged(peer.lla(), id).iter().for_each(|bytes| peer.multicast(bytes));
+                    forged(noisy.lla(), id).iter().for_each(|bytes| noisy.multicast(bytes));
                     thread::sleep(Duration::from_millis(2));
                     if ended.load(Ordering::Relaxed) {
                         return;

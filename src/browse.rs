@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use asa_framework::deploy::{Deployment, Stage};
 use asa_framework::event::{Events, json_of};
-use asa_framework::manifest::{Loaded, Log, Manifest};
+use asa_framework::manifest::{Loaded, Log, Manifest, Substrate};
 use futures_util::future::join_all;
 use grasp::net::kernel::{Kernel, interfaces};
 use grasp::protocol::flood::Flooded;
@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use crate::cli::{BrowseArgs, DiscoverArgs, FloodArgs, GetFloodArgs, LogFormat, SynchronizeArgs};
 use crate::lines::Lines;
 use crate::run::refuse;
-use crate::{classes, node, settings};
+use crate::{classes, keys, node, settings};
 
 /// A temporary node: it passes nothing on, and takes any port.
 const MANIFEST: &str = r#"
@@ -34,6 +34,9 @@ experimental_objectives = true
 link_local_locators = true
 "#;
 const STOP_LIMIT: Duration = Duration::from_millis(500);
+/// How long neighbours may take to be found, and the pause between looks.
+const NEIGHBOUR_LIMIT: Duration = Duration::from_secs(7);
+const NEIGHBOUR_LOOK: Duration = Duration::from_millis(20);
 
 /// Finds the nodes that offer each objective; 1 if one of them is offered by nobody.
 pub(crate) fn discover(args: &DiscoverArgs) -> anyhow::Result<u8> {
@@ -135,9 +138,13 @@ fn timeout(browse: &BrowseArgs) -> Duration {
 /// Starts the temporary node, does the work as its only ASA, and ends the node.
 fn by_hand(browse: &BrowseArgs, work: impl AsyncFnOnce(Asa) -> anyhow::Result<u8>) -> anyhow::Result<u8> {
     node::log(LogFormat::Text, &Log { level: "warn".into(), ..Log::default() }, &Lines::stdout());
-    let mut sources = settings::sources(Some(Path::new("the command line")), &browse.sets, &browse.interfaces);
-    sources.content = Some(MANIFEST.into());
-    let manifest = match Manifest::load(sources, &classes::infos()) {
+    let load = || {
+        let sets = [settings::membership(browse.manifest.as_deref())?, browse.sets.clone()].concat();
+        let mut sources = settings::sources(Some(Path::new("the command line")), &sets, &browse.interfaces);
+        sources.content = Some(MANIFEST.into());
+        Manifest::load(sources, &classes::infos())
+    };
+    let manifest = match load() {
         Ok(Loaded { manifest, .. }) => manifest,
         Err(problems) => {
             refuse(&problems);
@@ -150,9 +157,16 @@ fn by_hand(browse: &BrowseArgs, work: impl AsyncFnOnce(Asa) -> anyhow::Result<u8
     }
     node::block_on(false, async {
         let events: Events = Arc::new(|_| {});
-        let stage = Stage::new(Arc::new(Kernel::new()), &classes::all(), events);
+        let stage = Stage {
+            prompt: Some(Arc::new(keys::quads::ask)),
+            ..Stage::new(Arc::new(Kernel::new()), &classes::all(), events)
+        };
+        let by_connections = manifest.grasp.substrate == Substrate::Tls;
         let deployment = Deployment::start(manifest.into(), stage, |_| {}).await?;
         let asa = deployment.grasp().register_asa("by-hand").await?;
+        if by_connections {
+            await_neighbours(&asa).await?;
+        }
         let result = tokio::select! {
             biased;
             signal = node::stop_signal() => signal.map(|()| 0).map_err(Into::into),
@@ -161,6 +175,19 @@ fn by_hand(browse: &BrowseArgs, work: impl AsyncFnOnce(Asa) -> anyhow::Result<u8
         deployment.stop(STOP_LIMIT).await;
         result
     })?
+}
+
+/// Waits until there is somebody to speak with, for a moment at most.
+async fn await_neighbours(asa: &Asa) -> anyhow::Result<()> {
+    let deadline = Instant::now() + NEIGHBOUR_LIMIT;
+    while asa.grasp().neighbours().await?.0.is_empty() {
+        if Instant::now() >= deadline {
+            nothing("no member of the domain on the link yet");
+            break;
+        }
+        tokio::time::sleep(NEIGHBOUR_LOOK).await;
+    }
+    Ok(())
 }
 
 /// Says which interface cannot be used, and which could be.

@@ -165,6 +165,9 @@ pub(crate) struct RelayArgs {
     /// The interfaces to relay between.
     #[arg(long = "interface", value_name = "NAME", required = true, num_args = 1..)]
     pub(crate) interfaces: Vec<String>,
+    /// Take part as a node of this manifest would: with its substrate and its credentials. Without it nothing is protected.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) manifest: Option<PathBuf>,
     /// Give a key another value; may be repeated.
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = assignment)]
     pub(crate) sets: Vec<(String, String)>,
@@ -189,6 +192,9 @@ pub(crate) struct BrowseArgs {
     /// Speak on this interface; may be repeated.
     #[arg(long = "interface", value_name = "NAME", required = true)]
     pub(crate) interfaces: Vec<String>,
+    /// Take part as a node of this manifest would: with its substrate and its credentials. Without it nothing is protected.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) manifest: Option<PathBuf>,
     /// Give a key of the temporary node another value; may be repeated.
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = assignment)]
     pub(crate) sets: Vec<(String, String)>,

@@ -46,7 +46,15 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<u8> {
 
 /// Runs a node that only relays.
 pub(crate) fn relay(args: &RelayArgs) -> anyhow::Result<u8> {
-    let mut sources = settings::sources(Some(Path::new("asa relay")), &args.sets, &args.interfaces);
+    let member = match settings::membership(args.manifest.as_deref()) {
+        Ok(member) => member,
+        Err(problems) => {
+            refuse(&problems);
+            return Ok(2);
+        }
+    };
+    let sets = [member, args.sets.clone()].concat();
+    let mut sources = settings::sources(Some(Path::new("asa relay")), &sets, &args.interfaces);
     sources.content = Some(RELAY.into());
     start(sources, args.log_format, None)
 }

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use asa_framework::manifest::{Instance, Manifest, Sources, State, Substrate};
+use asa_framework::manifest::{Instance, Manifest, Problems, Sources, State, Substrate};
+
+use crate::classes;
 
 /// Returns the sources for a manifest or a lab file; variables that do not begin with `ASA__` are left behind.
 pub(crate) fn sources(path: Option<&Path>, sets: &[(String, String)], interfaces: &[String]) -> Sources {
@@ -19,6 +21,19 @@ pub(crate) fn sources(path: Option<&Path>, sets: &[(String, String)], interfaces
         sets: sets.to_vec(),
         interfaces: interfaces.to_vec(),
     }
+}
+
+/// Returns what another manifest says of substrate and credentials, as assignments; nothing without a manifest.
+pub(crate) fn membership(path: Option<&Path>) -> Result<Vec<(String, String)>, Problems> {
+    let Some(path) = path else { return Ok(Vec::new()) };
+    let loaded = Manifest::load(sources(Some(path), &[], &[]), &classes::infos())?;
+    let of_membership =
+        |key: &str| key == "grasp.substrate" || key.starts_with("grasp.quads.") || key.starts_with("grasp.tls.");
+    let assigned = loaded.effective.0.into_iter().filter(|setting| of_membership(&setting.key)).map(|setting| {
+        let value = setting.value.as_str().map_or_else(|| setting.value.to_string(), str::to_owned);
+        (setting.key, value)
+    });
+    Ok(assigned.collect())
 }
 
 /// Says what keeps the agents of a manifest from starting although each of its settings is allowed: nobody protects the messages.

@@ -1,6 +1,9 @@
-//! `asa keys` by hand, as somebody who has never seen it, and as somebody who means harm.
+//! `asa keys` by hand, as somebody who has never seen it.
 
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+mod harm;
+mod openssl;
+
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -132,7 +135,7 @@ fn an_operator_founds_a_domain_and_carries_a_node_into_it() {
         "fd89b714f3db00000000000000000001+area51@acp.example.com",
         "fd89:b714:f3db::1",
         "north.acp.example.com",
-        "364 days left",
+        " days left",
         "private key",
         "the anchors vouch for it",
     ] {
@@ -161,7 +164,7 @@ fn json_says_what_was_done_and_what_is_there() {
     assert_eq!(files[0]["register"]["certificates"][0]["live"], true);
     assert_eq!((&files[1]["items"][0]["node"], &files[1]["verified"]), (&"north".into(), &true.into()));
     assert_eq!(files[1]["items"][0]["serial"], serial);
-    assert_eq!(files[1]["items"][0]["days_left"], 19);
+    assert!(matches!(files[1]["items"][0]["days_left"].as_i64(), Some(19 | 20)), "{shown}");
     assert!(files[1]["warnings"][0].as_str().unwrap().contains("ends soon"), "{shown}");
     assert_eq!(files[2]["items"][0]["key_sha256"], files[1]["items"][0]["key_sha256"]);
     assert_eq!((&files[3]["items"][0]["kind"], &files[3]["verified"]), (&"revocations".into(), &true.into()));
@@ -174,41 +177,6 @@ fn json_says_what_was_done_and_what_is_there() {
     let revoked = place.json("revoke south --dir ca");
     assert_eq!((&revoked["revoked"], &revoked["list"]["number"]), (&serde_json::json!([issued["serial"]]), &2.into()));
     assert_eq!(place.json("crl --dir ca --days 3")["list"]["number"], 3);
-}
-
-#[test]
-fn nothing_that_is_there_is_overwritten() {
-    let place = Place::founded();
-    let before = place.read("ca/domain.key");
-    place.refused("init-domain acp.example.com --dir ca", 1, "something is there already");
-    place.write("file", "");
-    place.refused("init-domain acp.example.com --dir file", 1, "something is there already");
-    place.refused("init-domain acp.example.com --dir nowhere/ca", 1, "No such file");
-    symlink(place.path("elsewhere"), place.path("link")).unwrap();
-    place.refused("init-domain acp.example.com --dir link", 1, "something is there already");
-    assert!(!place.path("elsewhere").exists());
-    std::fs::create_dir(place.path("empty")).unwrap();
-    place.done("init-domain acp.example.com --dir empty");
-    assert_eq!((mode(&place.path("empty")), place.modes("empty").len()), (0o700, 4));
-
-    place.done("issue north --dir ca");
-    place.refused("issue north --dir ca --out other", 1, "asa keys renew");
-    // A file of the same name in the way: nothing is registered, nothing is left behind.
-    let register = place.read("ca/register");
-    std::fs::create_dir(place.path("out")).unwrap();
-    place.write("out/south.key", "mine");
-    place.refused("issue south --dir ca --out out", 1, "south.key: it is there already");
-    std::fs::remove_file(place.path("out/south.key")).unwrap();
-    symlink(place.path("elsewhere"), place.path("out/south.crt")).unwrap();
-    place.refused("issue south --dir ca --out out", 1, "south.crt: it is there already");
-    place.write("out/domain.crt", &place.read("empty/domain.crt"));
-    std::fs::remove_file(place.path("out/south.crt")).unwrap();
-    place.refused("issue south --dir ca --out out", 1, "that of another authority");
-    assert_eq!(place.modes("out"), modes(&[("domain.crt", mode(&place.path("out/domain.crt")))]));
-    assert_eq!((place.read("ca/register"), place.read("ca/domain.key")), (register, before));
-    assert!(!place.path("elsewhere").exists());
-    let hidden: Vec<_> = place.modes(".").into_iter().filter(|(name, _)| name.starts_with('.')).collect();
-    assert_eq!(hidden, []);
 }
 
 #[test]
@@ -290,106 +258,6 @@ fn a_revoked_node_is_in_the_list_and_in_the_register() {
 }
 
 #[test]
-fn hostile_names_and_files_write_nothing_elsewhere() {
-    let place = Place::founded();
-    let before = (place.modes("."), place.modes("ca"), place.read("ca/register"));
-    for node in ["../evil", "a/b", "/tmp/evil", "a%b", "ä", "north;", &"a".repeat(64)] {
-        place.refused(&format!("issue {node} --dir ca"), 2, "node name");
-    }
-    for (node, why) in
-        [("..", "hidden"), (".", "hidden"), (".ssh", "hidden"), ("domain", "authority"), ("DOMAIN", "authority")]
-    {
-        place.refused(&format!("issue {node} --dir ca --out ca"), 1, why);
-    }
-    for domain in ["../evil", "a..b", ".", "-a", "a/b", "acp.example.com/"] {
-        place.refused(&format!("init-domain {domain} --dir new"), 2, "");
-    }
-    place.refused("issue a --dir ca --rsub ../b", 2, "routing subdomain");
-    place.refused("issue a --dir ca --address ::ffff:10.0.0.1", 2, "one node alone");
-    place.refused("issue a --dir /dev/null", 1, "/dev/null");
-    place.refused("issue a --dir nowhere", 1, "nowhere: No such file");
-    assert_eq!(before, (place.modes("."), place.modes("ca"), place.read("ca/register")));
-
-    // A register that somebody has changed.
-    place.done("issue north --dir ca");
-    let good = place.read("ca/register");
-    for (from, to, why) in [
-        (" north ", " ../north ", "line 5: node name"),
-        ("domain acp.example.com", "domain acp.example.org", "line 5"),
-        ("list 1", "list 99999999999999999999", "line 3"),
-        ("asa-register 1", "\u{1b}[2J", "line 1"),
-        (" -\n", "", "not whole"),
-    ] {
-        assert!(good.contains(from));
-        place.write("ca/register", &good.replace(from, to));
-        for line in ["issue south --dir ca", "renew north --dir ca", "revoke north --dir ca", "crl --dir ca"] {
-            place.refused(line, 1, why);
-        }
-        let (code, out, _) = place.keys("show ca");
-        assert!(code == 1 && out.contains(why) && !out.contains('\u{1b}'), "{out}");
-    }
-    place.write("ca/register", &good);
-    // A key that is not that of the certificate; a pipe, for which nobody waits.
-    place.done("init-domain acp.example.com --dir other");
-    let key = place.read("ca/domain.key");
-    place.write("ca/domain.key", &place.read("other/domain.key"));
-    place.refused("issue south --dir ca", 1, "does not belong");
-    std::fs::remove_file(place.path("ca/domain.key")).unwrap();
-    nix::unistd::mkfifo(&place.path("ca/domain.key"), nix::sys::stat::Mode::S_IRWXU).unwrap();
-    place.refused("issue south --dir ca", 1, "it is no file");
-    std::fs::remove_file(place.path("ca/domain.key")).unwrap();
-    place.write("ca/domain.key", &key);
-    assert!(!place.path("south").exists());
-    place.done("issue south --dir ca");
-    // One address, one node.
-    place.done("issue east --dir ca --address fd89::1");
-    place.refused("issue west --dir ca --address fd89::1", 1, "east has this address");
-}
-
-#[test]
-fn many_at_once_lose_nothing() {
-    let place = Place::founded();
-    let line = |number: usize| format!("issue n{number} --dir ca --out out");
-    std::fs::create_dir(place.path("out")).unwrap();
-    let mut children: Vec<_> = (0..8)
-        .map(|number| place.command(&line(number / 2)).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
-        .collect();
-    let codes: Vec<i32> = children.iter_mut().map(|child| child.wait().unwrap().code().unwrap()).collect();
-    // Of two for one node, one is refused.
-    assert!(codes.chunks(2).all(|pair| pair[0] + pair[1] == 1), "{codes:?}");
-    let (code, shown) = place.show("ca");
-    assert_eq!((code, shown["files"][0]["register"]["certificates"].as_array().unwrap().len()), (0, 4));
-    let registered = shown["files"][0]["register"]["certificates"].as_array().unwrap();
-    for entry in registered {
-        let node = entry["node"].as_str().unwrap();
-        let (code, shown) = place.show(&format!("out/{node}.crt out/{node}.key --anchors out/domain.crt"));
-        assert_eq!(code, 0, "{shown}");
-        let items = [0, 1].map(|index| shown["files"][index]["items"][0].clone());
-        assert_eq!((&items[0]["serial"], &items[0]["key_sha256"]), (&entry["serial"], &items[1]["key_sha256"]));
-    }
-    assert_eq!((place.modes("out").len(), place.modes("ca").len()), (10, 4));
-}
-
-/// A directory in which no file can get its name: the machine stops between two files, as it were.
-#[test]
-fn a_register_knows_what_did_not_reach_the_node() {
-    let place = Place::founded();
-    place.done("issue north --dir ca");
-    // The list cannot get its name any more, for a directory is there.
-    std::fs::remove_file(place.path("ca/revoked.crl")).unwrap();
-    std::fs::create_dir_all(place.path("ca/revoked.crl")).unwrap();
-    place.refused("revoke north --dir ca", 1, "revoked.crl");
-    let (code, shown) = place.show("ca");
-    assert_eq!((code, &shown["files"][0]["register"]["certificates"][0]["revoked"]), (1, &Value::Null));
-    std::fs::remove_dir(place.path("ca/revoked.crl")).unwrap();
-    place.done("revoke north --dir ca");
-    // The register says that it is revoked, and the list is lost: nobody has to remember it.
-    std::fs::remove_file(place.path("ca/revoked.crl")).unwrap();
-    place.done("crl --dir ca");
-    assert_eq!(place.show("north/north.crt --anchors ca/domain.crt --revocations ca/revoked.crl").0, 1);
-}
-
-#[test]
 fn what_has_ended_or_is_open_to_others_is_told() {
     let place = Place::new();
     let now = OffsetDateTime::now_utc();
@@ -417,7 +285,7 @@ fn what_has_ended_or_is_open_to_others_is_told() {
     for (name, code, word) in [
         ("past", 1, "has ended"),
         ("future", 1, "not valid yet"),
-        ("soon", 0, "ends soon: 2 days left"),
+        ("soon", 0, "ends soon: "),
         ("list", 1, "out of date"),
         ("key", 0, "open to others (mode 644)"),
         ("both", 1, "does not belong"),
@@ -436,57 +304,4 @@ fn what_has_ended_or_is_open_to_others_is_told() {
     assert_eq!(place.show("soon --anchors nowhere").0, 1);
     assert_eq!(place.show("soon --anchors anchor --revocations list").0, 1);
     assert_eq!(place.show("soon --anchors anchor --revocations nowhere").0, 1);
-}
-
-/// RFC 8994, section 6.2.2.1; RFC 5280. Another implementation reads and verifies what was made.
-#[test]
-fn openssl_agrees() {
-    let openssl = |place: &Place, line: &str| {
-        let mut command = Command::new("openssl");
-        command.args(line.split(' ')).current_dir(place.0.path()).stdin(Stdio::null()).output().ok()
-    };
-    let place = Place::founded();
-    let Some(version) = openssl(&place, "version") else {
-        eprintln!("openssl is not installed: skipped");
-        return;
-    };
-    assert!(version.status.success());
-    let run = |line: &str| {
-        let output = openssl(&place, line).unwrap();
-        let text = [output.stdout, output.stderr].concat();
-        (output.status.success(), String::from_utf8_lossy(&text).into_owned())
-    };
-    place.done("issue north --dir ca --address fd89:b714:f3db::1");
-    place.done("issue south --dir ca");
-    let check = |node: &str| {
-        run(&format!(
-            "verify -x509_strict -CAfile ca/domain.crt -crl_check -CRLfile ca/revoked.crl -purpose sslserver {node}/{node}.crt"
-        ))
-    };
-    for node in ["north", "south"] {
-        let (good, text) = check(node);
-        assert!(good, "{text}");
-    }
-    place.done("revoke south --dir ca");
-    assert!(check("north").0);
-    let (good, text) = check("south");
-    assert!(!good && text.contains("revoked"), "{text}");
-    let (_, text) = run("x509 -in north/north.crt -noout -text");
-    for part in [
-        "CN = north",
-        "1.3.6.1.5.5.7.8.10",
-        "DNS:north.acp.example.com",
-        "Digital Signature, Key Agreement",
-        "prime256v1",
-    ] {
-        assert!(text.replace("CN=", "CN = ").contains(part), "{part} is not in {text}");
-    }
-    let (_, text) = run("asn1parse -in north/north.crt -strparse 0");
-    assert!(!text.is_empty());
-    let (_, text) = run("x509 -in north/north.crt -noout -ext subjectAltName");
-    assert!(text.contains("fd89b714f3db00000000000000000001@acp.example.com"), "{text}");
-    let (good, text) = run("pkey -in north/north.key -noout -check");
-    assert!(good, "{text}");
-    let (_, text) = run("crl -in ca/revoked.crl -noout -text");
-    assert!(text.contains("X509v3 CRL Number") && text.contains("X509v3 Authority Key Identifier"), "{text}");
 }

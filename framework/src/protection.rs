@@ -1,7 +1,7 @@
 //! What protects the messages of a node, as its manifest says, from the files and secrets that it names.
 
 use crate::manifest::{Grasp, Substrate, Tls};
-use crate::secret::{SecretError, SecretSource, Surroundings, read_any};
+use crate::secret::{SecretError, SecretSource, Surroundings, read_any, secret_file};
 use grasp::substrate::quads::{GroupKey, KeyError, MAX_SECRET_SIZE};
 use grasp::substrate::tls::{Credentials, CredentialsError, Settings, TlsSubstrate};
 use grasp::substrate::{InsecureLab, Quads, Substrate as Protection, Unprotected};
@@ -44,10 +44,9 @@ pub(crate) fn set_up(
         Substrate::InsecureLab => (Arc::new(InsecureLab), None),
         Substrate::Quads => {
             let source: SecretSource = grasp.quads.key.parse()?;
-            let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
             let ask = prompt.map(|prompt| move || prompt());
             let ask = ask.as_ref().map(|ask| ask as &dyn Fn() -> Result<Zeroizing<String>, String>);
-            let around = Surroundings { credentials, prompt: ask };
+            let around = Surroundings { credentials: credentials(), prompt: ask };
             let secret = source.read(MAX_SECRET_SIZE, &around).map_err(Unprotectable::Secret)?;
             let limits = grasp::wire::Limits { size: grasp.limits.message_size, depth: grasp.limits.depth };
             let key = GroupKey::from_secret(&secret).map_err(|error| Unprotectable::Key { place: source, error })?;
@@ -69,11 +68,17 @@ pub(crate) fn set_up(
     })
 }
 
+/// Where systemd has put the credentials of this service.
+fn credentials() -> Option<PathBuf> {
+    std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from)
+}
+
 fn read(tls: &Tls) -> Result<Credentials, Unprotectable> {
     let file =
         |key, path: &str| read_any(Path::new(path), PEM_SIZE).map_err(|error| Unprotectable::File { key, error });
-    let secret = SecretSource::File(tls.key.clone().into()).read(PEM_SIZE, &Surroundings::default());
-    let key = secret.map_err(|error| Unprotectable::File { key: "key", error })?;
+    let source = secret_file(&tls.key).unwrap_or_else(|| SecretSource::File(tls.key.clone().into()));
+    let around = Surroundings { credentials: credentials(), prompt: None };
+    let key = source.read(PEM_SIZE, &around).map_err(|error| Unprotectable::File { key: "key", error })?;
     let (certificate, anchors) = (file("certificate", &tls.certificate)?, file("anchors", &tls.anchors)?);
     let revocations = match tls.revocations.as_str() {
         "" => None,
@@ -101,8 +106,12 @@ struct Seen(Vec<Option<(i64, i64, u64, u64)>>);
 
 impl Seen {
     fn look(tls: &Tls) -> Self {
-        let paths = [&tls.certificate, &tls.key, &tls.anchors, &tls.revocations];
-        let about = |path: &String| {
+        let key = match (secret_file(&tls.key), credentials()) {
+            (Some(SecretSource::Credential(name)), Some(directory)) => directory.join(name),
+            _ => PathBuf::from(&tls.key),
+        };
+        let paths = [tls.certificate.clone().into(), key, tls.anchors.clone().into(), tls.revocations.clone().into()];
+        let about = |path: PathBuf| {
             let about = std::fs::metadata(path).ok()?;
             Some((about.mtime(), about.mtime_nsec(), about.size(), about.ino()))
         };

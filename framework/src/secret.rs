@@ -53,6 +53,14 @@ impl FromStr for SecretSource {
     }
 }
 
+/// Where a secret that is read again from time to time is: an absolute path, or a credential of systemd.
+#[must_use]
+pub fn secret_file(text: &str) -> Option<SecretSource> {
+    let source: SecretSource =
+        if text.starts_with('/') { format!("file:{text}") } else { text.to_owned() }.parse().ok()?;
+    matches!(source, SecretSource::Credential(_) | SecretSource::File(_)).then_some(source)
+}
+
 /// A file name, and no way to another directory.
 fn is_credential(name: &str) -> bool {
     (1..=255).contains(&name.len()) && name != "." && name != ".." && !name.contains(['/', '\0'])

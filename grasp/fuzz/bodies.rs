@@ -1,5 +1,8 @@
 //! What the fuzz targets do with one input; the corpus test runs the same functions.
 
+use grasp::protocol::Time;
+use grasp::substrate::quads::{Deframer, GroupKey};
+use grasp::substrate::{Quads, Substrate};
 use grasp::wire::{Framer, Limits, MessageType, Rule, Value, decode, diagnostic, item_end, with_loop_count};
 
 /// Nothing panics, and what decodes survives its own encoding.
@@ -56,4 +59,47 @@ pub(crate) fn framing_body(input: &[u8]) {
         assert!(framer.pending() <= limits.size);
     }
     assert_eq!(framer.pending(), stream.len() - at);
+}
+
+/// Bytes as a key file, as a multicast and as a stream of ciphertexts. The first byte chooses the pieces of the stream, the second
+/// whether the rest is a ciphertext or becomes one, so that what is behind the decryption is reached as well.
+pub(crate) fn quads_body(input: &[u8]) {
+    let Some(([step, clear], rest)) = input.split_first_chunk() else { return };
+    if let Ok(key) = GroupKey::from_key_file(rest) {
+        assert!(GroupKey::from_key_file(key.to_key_file().as_bytes()) == Ok(key));
+    }
+    let limits = Limits::default();
+    let key = || GroupKey::from_bytes(*b"a key for nothing but fuzz tests");
+    let quads = Quads::new(key(), limits);
+    let stream = if clear % 2 == 1 { quads.seal(1, rest.to_vec()) } else { rest.to_vec() };
+    match quads.open(1, stream.clone()) {
+        Some(opened) => {
+            assert_eq!(item_end(&opened, 0, limits.depth), Ok(opened.len()));
+            assert_eq!(quads.seal(1, opened), stream);
+        }
+        None => assert!(clear % 2 == 0 || item_end(rest, 0, limits.depth) != Ok(rest.len())),
+    }
+    let in_pieces = |step: usize| {
+        let (mut deframer, mut found) = (Deframer::new(key().into(), limits), Vec::new());
+        let (mut rest, mut failed) = (&stream[..], false);
+        while !rest.is_empty() && deframer.room() > 0 {
+            let (now, later) = rest.split_at(rest.len().min(deframer.room()).min(step));
+            deframer.push(Time::default(), now);
+            rest = later;
+            assert!(deframer.held() <= 2 * limits.size + 2048);
+            let before = found.len();
+            found.extend(std::iter::from_fn(|| deframer.poll()));
+            // After a failure nothing comes any more.
+            assert!(!failed || found.len() == before);
+            failed |= deframer.has_failed();
+        }
+        (found, failed, deframer.deadline().is_some())
+    };
+    let whole = in_pieces(usize::MAX);
+    assert_eq!(whole, in_pieces(usize::from(*step).max(1)));
+    let (found, failed, unfinished) = whole;
+    assert!(!failed || unfinished);
+    assert!(found.iter().all(|message| decode(message, &limits).is_ok()));
+    let sealed: Vec<u8> = found.iter().flat_map(|message| quads.seal(1, message.clone())).collect();
+    assert!(stream.starts_with(&sealed));
 }

@@ -132,6 +132,26 @@ fn pauses_between_attempts_double_up_to_a_minute() {
     assert_eq!(tried[1..], [1000, 2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000, 60_000]);
 }
 
+/// A peer that does not take this node for a member says so only after the connection is made: it ends it, and that counts as a
+/// refusal.
+#[test]
+fn a_connection_that_ends_before_anything_has_come_is_a_refusal() {
+    let mut bench = Bench::new();
+    bench.announce(9, 1);
+    let mut pauses = Vec::new();
+    for connection in 1..=7 {
+        bench.say(Input::Dialled { at: at(9, 1), connection });
+        if connection == 6 {
+            bench.say(Input::Heard { connection });
+        }
+        bench.say(Input::Closed { connection });
+        bench.announce(9, 1);
+        let next = (1..=70_000).find(|_| bench.pass(1).iter().any(|(_, output)| matches!(output, Output::Dial(_))));
+        pauses.push(next.unwrap());
+    }
+    assert_eq!(pauses, [1000, 2000, 4000, 8000, 16_000, 1000, 2000]);
+}
+
 /// G-ERR-24: whoever announces many places that lead nowhere keeps no neighbour from being reached.
 #[test]
 fn names_that_lead_nowhere_are_bounded_and_keep_nobody_out() {

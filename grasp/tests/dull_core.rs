@@ -190,11 +190,12 @@ fn nothing_is_diverted_or_relayed() {
 fn an_answer_speaks_of_its_sender() {
     let answer =
         |answer| Message::Response { session_id: 1, initiator: lla(OWN).into(), ttl: 60_000, answer, objective: None };
-    let with = |objective| match answer(Answer::Locators(vec![tcp(lla(9), 1)])) {
-        Message::Response { session_id, initiator, ttl, answer, .. } => {
-            Message::Response { session_id, initiator, ttl, answer, objective: Some(objective) }
-        }
-        other => panic!("{other:?}"),
+    let with = |objective| Message::Response {
+        session_id: 1,
+        initiator: lla(OWN).into(),
+        ttl: 60_000,
+        answer: Answer::Locators(vec![tcp(lla(9), 1)]),
+        objective: Some(objective),
     };
     let (here, near) = (source(9, A), tcp(lla(9), 1));
     let table = [

@@ -8,7 +8,7 @@ use grasp::net::Network;
 use grasp::substrate::quads::{FAILURE_DELAY, GroupKey};
 use grasp::substrate::{Quads, Substrate};
 use grasp::wire::{Limits, Message};
-use grasp::{Asa, ErrorCode, Grasp, Negotiated, Registration};
+use grasp::{Asa, ErrorCode, Grasp, Negotiated, Registration, Value};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -124,6 +124,24 @@ fn a_relay_of_the_group_passes_on_what_it_can_open() {
         assert_eq!(number(&gets.synchronize(&value, None, DEFAULT).await.unwrap()), 7);
         assert_eq!(counted(&relay, "flood_relayed").await, 1);
         assert_eq!(counted(&foreign, "flood_relayed").await, 0);
+    });
+}
+
+/// An objective with longer messages than usual has them in a group as well.
+#[test]
+fn an_objective_may_have_longer_messages() {
+    paused(async {
+        let lan = Lan::new();
+        let (a, b) = (member(&lan, "a", 1).await, member(&lan, "b", 1).await);
+        let value = syn("32473:long");
+        let long = Registration { message_size: 9000, ..Registration::default() };
+        let gets = fabric::asa_with(&a, "gets", &value, long.clone()).await;
+        let gives = fabric::asa_with(&b, "gives", &value, long).await;
+        let text = "x".repeat(8000);
+        gives.listen_synchronize(&value.clone().with_value(Value::item(&text).unwrap())).await.unwrap();
+        let got = gets.synchronize(&value, Some(&at(&b).await), DEFAULT).await.unwrap();
+        assert_eq!(got.value.unwrap().decode::<String>().unwrap(), text);
+        assert_eq!(counted(&a, "undecryptable_streams").await, 0);
     });
 }
 

@@ -88,7 +88,7 @@ fn any_message() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
 
     /// EX-Q-04: any messages, cut and joined in any way.
     #[test]
@@ -112,7 +112,7 @@ proptest! {
     #[test]
     fn any_bytes_are_taken_within_bounds(
         good in vec(any_message(), 0..2),
-        bytes in vec(any::<u8>(), 0..5000),
+        bytes in vec(any::<u8>(), 0..3000),
         sealed in any::<bool>(),
         step in 1_usize..1200,
     ) {
@@ -249,8 +249,6 @@ async fn every_failure_ends_the_stream_at_the_same_time() {
     let mut ended = 0;
     for manner in [Manner::Nothing, Manner::Shuts, Manner::AfterGood, Manner::Trickles, Manner::Floods] {
         for (what, bytes) in failures() {
-            let complete_later =
-                ["one byte", "a part of a block", "one block of many", "many blocks, the last missing"];
             let what = format!("{what}, {manner:?}");
             let (mut near, mut far, read) = pair(&quads).await;
             sleep(Duration::from_millis(1234)).await;
@@ -270,7 +268,7 @@ async fn every_failure_ends_the_stream_at_the_same_time() {
                 let after = first.elapsed();
                 assert!(near.write_all(b"x").await.is_err(), "nothing is answered");
                 assert!(near.read(&mut [0; 10]).await.is_err());
-                near.write(&[]).await.unwrap();
+                assert_eq!(near.write(&[]).await.unwrap(), 0, "the probe is for the connection");
                 (found, error.kind(), error.to_string(), after, near)
             });
             if manner == Manner::Trickles {
@@ -285,7 +283,7 @@ async fn every_failure_ends_the_stream_at_the_same_time() {
             assert_eq!(found, if manner == Manner::AfterGood { good } else { Vec::new() }, "{what}");
             assert_eq!((kind, after), (io::ErrorKind::InvalidData, FAILURE_DELAY), "{what}");
             assert_eq!(text, "a message that this group's key does not open");
-            if manner == Manner::Floods && !complete_later.contains(&what.split(", Floods").next().unwrap()) {
+            if manner == Manner::Floods {
                 // The kernel sees the same number of bytes left unread, whatever was wrong.
                 assert_eq!(read.load(Ordering::Relaxed), LONGEST, "{what}");
             }
@@ -371,7 +369,7 @@ async fn each_write_is_one_ciphertext() {
     let writing = async {
         for message in &messages {
             near.write_all(message).await.unwrap();
-            near.write(&[]).await.unwrap();
+            assert_eq!(near.write(&[]).await.unwrap(), 0);
         }
         // Nobody has asked for a flush.
         sleep(Duration::from_secs(1)).await;

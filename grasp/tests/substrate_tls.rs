@@ -1,4 +1,5 @@
 //! The substrate `tls`: who is a member, and what a connection between members is like.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod support_tls;
 
@@ -224,6 +225,19 @@ async fn intermediate_authorities_and_both_curves_are_supported() {
     let flat = root.substrate(member("flat"), &wall);
     connected(&deep, &flat).await;
     connected(&flat, &deep).await;
+}
+
+/// RFC 8994 §6.2.1: members and authorities with RSA keys of 2048 bits.
+#[tokio::test(start_paused = true)]
+async fn rsa_keys_are_supported() {
+    let wall = Wall::default();
+    let rsa = || KeyPair::from_pem(include_str!("support_tls/rsa.pem")).unwrap();
+    let authority = Authority::with_key("root", rsa());
+    let identity = authority.issue_for(member("rsa"), rsa());
+    let (a, b) = (identity.credentials(&authority, None).unwrap(), authority.substrate(member("ecdsa"), &wall));
+    let a = TlsSubstrate::new(a, wall.settings()).unwrap();
+    connected(&a, &b).await;
+    connected(&b, &a).await;
 }
 
 /// A member must not answer for another's address: the acp-address of its certificate is held against what was dialled.

@@ -1,4 +1,5 @@
 //! The substrate `tls`: files that become credentials, names in certificates, and bytes of strangers.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod support_tls;
 
@@ -227,8 +228,8 @@ async fn only_tls_13_with_256_bits_is_spoken() {
     let count_of_suites = usize::from(suites[1]) / 2;
     let offered: Vec<_> = suites[2..2 + 2 * count_of_suites].chunks(2).map(|two| [two[0], two[1]]).collect();
     // The last one is a signal that renegotiation is safe, which is no suite.
-    let known = [[0x13, 0x02], [0x13, 0x03], [0x00, 0xff]];
-    assert_eq!(offered[..2], known[..2]);
+    let known = [[0x13, 0x03], [0x13, 0x02], [0x00, 0xff]];
+    assert_eq!(offered[..2], known[..2], "the quicker one first, and the one that each node has");
     assert!(offered.iter().all(|suite| known.contains(suite)), "{offered:?}");
     // A greeting of TLS 1.2: no supported_versions, a suite of 1.2.
     let mut hello = vec![0x16, 3, 1, 0, 45, 1, 0, 0, 41, 3, 3];
@@ -247,6 +248,28 @@ async fn only_tls_13_with_256_bits_is_spoken() {
     let (accepted, heard) = tokio::join!(b.accept(near), outsider::serve(tls, far));
     refused(accepted);
     assert!(heard.contains("fatal alert"), "{heard}");
+}
+
+/// RFC 8994 §6.1: a node that has no more than the curves that every node must have is a peer all the same.
+#[tokio::test(start_paused = true)]
+async fn nodes_with_only_the_curves_of_rfc_8994_are_served() {
+    let (authority, wall) = (Authority::new("root"), Wall::default());
+    let (a, foreign) = (authority.substrate(member("a"), &wall), authority.issue(member("foreign")));
+    for group in [rustls::crypto::ring::kx_group::SECP256R1, rustls::crypto::ring::kx_group::SECP384R1] {
+        let mut provider = rustls::crypto::ring::default_provider();
+        provider.kx_groups = vec![group];
+        let provider = std::sync::Arc::new(provider);
+        let shown = outsider::Shows::new(foreign.certificate.der().clone(), &foreign);
+        let tls = outsider::client_of(&outsider::client_config_with(provider.clone(), Some(shown)).into());
+        let [(near, _), (far, _)] = pipe();
+        let (accepted, _) = tokio::join!(a.accept(near), outsider::serve(tls, far));
+        assert_eq!(accepted.unwrap().member.unwrap().name(), "foreign");
+        let [(near, _), (far, _)] = pipe();
+        let tls = outsider::server_with(provider, &foreign);
+        let to: SocketAddr = ANYWHERE.parse().unwrap();
+        let (dialled, _) = tokio::join!(a.connect(near, to), outsider::serve(tls, far));
+        assert_eq!(dialled.unwrap().member.unwrap().name(), "foreign");
+    }
 }
 
 /// What a stranger sends before anything else, and the error that follows within the time limit.
@@ -303,16 +326,20 @@ async fn a_handshake_is_bounded_in_bytes() {
 
 /// Everything one member sends another in a handshake and after it, to be spoiled.
 static CONVERSATION: LazyLock<(Authority, Vec<u8>)> = LazyLock::new(|| {
-    let (authority, wall) = (Authority::new("root"), Wall::default());
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let sent = runtime.block_on(async {
-        let (a, b) = (authority.substrate(member("a"), &wall), authority.substrate(member("b"), &wall));
-        connected(&a, &b).await;
-        let (dialled, _, [sent, _]) = dial_at(&a, &b, ANYWHERE).await;
-        drop(dialled);
-        bytes(&sent)
+    // On a thread of its own: whoever is the first to ask may be in a runtime already.
+    let recorded = std::thread::spawn(|| {
+        let (authority, wall) = (Authority::new("root"), Wall::default());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let sent = runtime.block_on(async {
+            let (a, b) = (authority.substrate(member("a"), &wall), authority.substrate(member("b"), &wall));
+            connected(&a, &b).await;
+            let (dialled, _, [sent, _]) = dial_at(&a, &b, ANYWHERE).await;
+            drop(dialled);
+            bytes(&sent)
+        });
+        (authority, sent)
     });
-    (authority, sent)
+    recorded.join().unwrap()
 });
 
 fn survives(greeting: Vec<u8>) {

@@ -1,4 +1,5 @@
 //! The substrate `tls` over time: sessions that are resumed, credentials that are replaced, certificates that end.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod support_tls;
 

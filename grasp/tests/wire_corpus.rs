@@ -3,6 +3,8 @@
 
 #[path = "../fuzz/bodies.rs"]
 mod bodies;
+#[path = "../fuzz/neighbours.rs"]
+mod neighbours;
 
 use std::path::Path;
 
@@ -26,4 +28,16 @@ fn the_decode_corpus_holds() {
 #[test]
 fn the_framing_corpus_holds() {
     replay("framing", bodies::framing_body);
+}
+
+/// EX-Q-04, EX-Q-05, EX-Q-07
+#[test]
+fn the_quads_corpus_holds() {
+    replay("quads", bodies::quads_body);
+}
+
+/// G-ERR-24: whatever is heard of neighbours.
+#[test]
+fn the_adjacency_corpus_holds() {
+    replay("adjacency", neighbours::adjacency_body);
 }

@@ -183,6 +183,15 @@ proptest! {
         bodies::framing_body(&[vec![step], parts.concat()].concat());
     }
 
+    /// EX-Q-04, EX-Q-05: neither do ciphertexts, nor what is in them.
+    #[test]
+    fn no_ciphertext_does_harm(
+        choice in any::<[u8; 2]>(),
+        parts in vec(prop_oneof![vec(any::<u8>(), 0..40), damaged(), item()], 0..4),
+    ) {
+        bodies::quads_body(&[choice.to_vec(), parts.concat()].concat());
+    }
+
     /// G-FRM-20
     #[test]
     fn frames_are_the_items_of_the_stream(items in vec(item(), 0..8), step in 1usize..50) {

@@ -189,7 +189,7 @@ gray
             entry("dull eth0", "AN_ACP", json!("an ACP neighbour that offers IKEv2"), json!(["unknown\u{1b}"])),
         ]);
         let expected = "\
-OBJECTIVE  INSTANCE   INTERFACE NAME  LOCATOR          ORIGIN   REMAINING
+OBJECTIVE  INSTANCE   INTERFACE NAME  LOCATOR          ORIGIN    REMAINING
 EX3        north      eth0            [fe80::1]:15000  fe80::1  3 min 20 s
 AN_ACP     dull eth0  eth0            [fe80::1]:15000  fe80::1  3 min 20 s
 

@@ -118,7 +118,7 @@ fn list(authority: &Authority, register: &Register, now: OffsetDateTime, days: u
 }
 
 /// The domain of a directory, which nobody else changes meanwhile.
-pub(super) struct Open {
+pub(super) struct OpenDomain {
     pub(super) directory: PathBuf,
     pub(super) register: Register,
     pub(super) authority: Authority,
@@ -177,7 +177,7 @@ pub(super) fn read_authority(directory: &Path, domain: Domain) -> Result<Authori
     Authority::load(domain, &certificate, &key).map_err(|error| failed(directory, error))
 }
 
-impl Open {
+impl OpenDomain {
     /// Opens the directory of a domain, waiting for other commands.
     pub(super) fn open(directory: &Path, now: OffsetDateTime) -> Result<Self, Trouble> {
         let lock = place::lock(directory)?;
@@ -210,9 +210,6 @@ impl Open {
     /// Makes a change durable: first the register, then the list if it is new, then what is for the node.
     pub(super) fn commit(self, list: Option<&str>, others: Staged) -> Result<(), Trouble> {
         let text = self.register.to_string();
-        if text.len() as u64 > register::MAX {
-            return Err(failed(&self.directory, "the register is full; found another domain"));
-        }
         let mut own = Staged::default();
         own.add(self.directory.join(REGISTER), &text, SECRET, Before::Older)?;
         if let Some(list) = list {

@@ -8,9 +8,9 @@ use asa_authority::{AcpNodeName, Issued, NodeName, Request};
 use serde_json::json;
 use time::OffsetDateTime;
 
-use super::domain::{CERTIFICATE, LIST, MAX_PEM, Open, refused, serial, validity};
+use super::domain::{CERTIFICATE, LIST, MAX_PEM, OpenDomain, refused, serial, validity};
 use super::place::{self, Before, PUBLIC, SECRET, Staged, failed};
-use super::register::{Entry, when};
+use super::register::{self, Entry, when};
 use crate::cli::keys::{IssueArgs, RenewArgs};
 use crate::control::{Shown, Trouble, json_line, look};
 
@@ -39,8 +39,12 @@ impl Files {
         if directory.to_str().is_none() {
             return Err(failed(out, "a path that is no UTF-8 cannot stand in a manifest"));
         }
+        let certificate = directory.join(format!("{name}.crt"));
+        if place::is_open(&certificate, 0o002) {
+            return Err(failed(out, "everybody may put files there; choose another directory with --out"));
+        }
         Ok(Self {
-            certificate: directory.join(format!("{name}.crt")),
+            certificate,
             key: directory.join(format!("{name}.key")),
             anchors: directory.join(CERTIFICATE),
             revocations: directory.join(LIST),
@@ -60,7 +64,7 @@ struct Told {
 
 /// Makes a key and a certificate.
 pub(super) fn issue(args: &IssueArgs, now: OffsetDateTime) -> Shown {
-    let mut domain = Open::open(&args.place.directory, now)?;
+    let mut domain = OpenDomain::open(&args.place.directory, now)?;
     if let Some(entry) = domain.register.entries.iter().find(|entry| entry.node == args.node && entry.is_live(now)) {
         let (node, until) = (&args.node, when(entry.until));
         let why = format!("{node} has a certificate until {until}; use asa keys renew, or asa keys revoke before");
@@ -88,7 +92,7 @@ pub(super) fn issue(args: &IssueArgs, now: OffsetDateTime) -> Shown {
 
 /// Makes another certificate for a node of the register.
 pub(super) fn renew(args: &RenewArgs, now: OffsetDateTime) -> Shown {
-    let mut domain = Open::open(&args.place.directory, now)?;
+    let mut domain = OpenDomain::open(&args.place.directory, now)?;
     let refuse = |why: String| Err(failed(&args.place.directory, why));
     let known = || domain.register.entries.iter().rev().filter(|entry| entry.node == args.node);
     if known().next().is_none() {
@@ -125,7 +129,7 @@ pub(super) fn renew(args: &RenewArgs, now: OffsetDateTime) -> Shown {
 }
 
 /// A key goes on only if the certificate that it is taken from is known and not revoked.
-fn unrevoked(domain: &Open, path: &Path, old: &str) -> Result<(), Trouble> {
+fn unrevoked(domain: &OpenDomain, path: &Path, old: &str) -> Result<(), Trouble> {
     let items = asa_authority::inspect::inspect(old).map_err(|error| failed(path, error))?;
     let serial = items.iter().find_map(|item| match item {
         asa_authority::inspect::Item::Certificate(read) => Some(read.serial.clone()),
@@ -140,7 +144,7 @@ fn unrevoked(domain: &Open, path: &Path, old: &str) -> Result<(), Trouble> {
 }
 
 fn request(
-    domain: &Open,
+    domain: &OpenDomain,
     node: NodeName,
     name: AcpNodeName,
     days: u32,
@@ -159,7 +163,7 @@ fn request(
     Ok(Request { node, name, serial: serial(), validity: wanted })
 }
 
-fn finish(domain: &mut Open, request: Request) -> Entry {
+fn finish(domain: &mut OpenDomain, request: Request) -> Entry {
     let Request { node, name, serial, validity } = request;
     let entry = Entry { serial, node, name, from: validity.from, until: validity.until, revoked: None };
     domain.register.entries.push(entry.clone());
@@ -168,12 +172,15 @@ fn finish(domain: &mut Open, request: Request) -> Entry {
 
 /// Adds what every node needs, and makes all of it durable.
 fn deliver(
-    mut domain: Open,
+    mut domain: OpenDomain,
     files: &Files,
     mut staged: Staged,
     changed: Option<u32>,
     now: OffsetDateTime,
 ) -> Result<(), Trouble> {
+    if domain.register.to_string().len() as u64 > register::FULL {
+        return Err(failed(&domain.directory, "the register is full; found another domain"));
+    }
     let (list, new) = domain.list(now, changed)?;
     let home = fs::canonicalize(&domain.directory).map_err(|error| failed(&domain.directory, error))?;
     if home != files.directory {

@@ -62,6 +62,12 @@ pub(super) fn directory(path: &Path) -> Result<(), Trouble> {
     }
 }
 
+/// Tells whether the directory of a file gives others one of these rights; one that cannot be looked at may.
+pub(super) fn is_open(path: &Path, rights: u32) -> bool {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    fs::metadata(parent).map_or(true, |about| about.mode() & rights != 0)
+}
+
 /// Holds a directory against other commands, until it is dropped.
 pub(super) fn lock(path: &Path) -> Result<File, Trouble> {
     let file = File::open(path).map_err(|error| failed(path, error))?;
@@ -121,7 +127,12 @@ impl Staged {
         if let (Some(older), Ok(new)) = (there.filter(fs::Metadata::is_file), file.metadata())
             && (older.uid(), older.gid()) != (new.uid(), new.gid())
         {
-            fchown(&file, Some(older.uid()), Some(older.gid())).map_err(|error| {
+            // Where others may put files, the owner of the older version may be anybody.
+            if is_open(&path, 0o022) {
+                return Err(failed(&path, "it belongs to another user, in a directory that is open to others"));
+            }
+            let given = fchown(&file, Some(older.uid()), Some(older.gid()));
+            given.map_err(|error| {
                 failed(&path, format!("it belongs to another user, and cannot be given back: {error}"))
             })?;
         }

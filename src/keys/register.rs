@@ -12,8 +12,10 @@ use crate::control::text::moment;
 const HEAD: &str = "asa-register 1";
 /// What follows it, for readers.
 const LEGEND: &str = "# certificate SERIAL NODE ACP-NODE-NAME FROM UNTIL REVOKED";
-/// Octets of a register, at most: more than a hundred thousand certificates.
-pub(super) const MAX: u64 = 32 << 20;
+/// Octets of a register, at most: more than ten thousand certificates with the longest names.
+pub(super) const MAX: u64 = 8 << 20;
+/// Octets beyond which no certificate is added: what is there can still be revoked, which makes a line longer.
+pub(super) const FULL: u64 = MAX / 4 * 3;
 
 /// A certificate that was issued.
 #[derive(Debug, Clone, PartialEq, Eq)]

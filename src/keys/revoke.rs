@@ -4,7 +4,7 @@ use asa_authority::Serial;
 use serde_json::json;
 use time::OffsetDateTime;
 
-use super::domain::{LIST, Open};
+use super::domain::{LIST, OpenDomain};
 use super::place::{Staged, failed};
 use super::register::{Entry, when};
 use crate::cli::keys::{CrlArgs, DomainArgs, RevokeArgs};
@@ -13,7 +13,7 @@ use crate::control::{Shown, Trouble, json_line, look};
 
 /// Revokes the certificates of a node, or one.
 pub(super) fn revoke(args: &RevokeArgs, now: OffsetDateTime) -> Shown {
-    let mut domain = Open::open(&args.place.directory, now)?;
+    let mut domain = OpenDomain::open(&args.place.directory, now)?;
     let refuse = |why: String| Err(failed(&args.place.directory, why));
     let node = |entry: &Entry| entry.node.as_str() == args.which;
     let serial: Option<Serial> = args.which.parse().ok();
@@ -47,12 +47,12 @@ fn short(text: &str) -> String {
 
 /// Writes the list anew.
 pub(super) fn crl(args: &CrlArgs, now: OffsetDateTime) -> Shown {
-    let domain = Open::open(&args.place.directory, now)?;
+    let domain = OpenDomain::open(&args.place.directory, now)?;
     written(domain, &args.place, args.days, now, "", &json!([]))
 }
 
 fn written(
-    mut domain: Open,
+    mut domain: OpenDomain,
     place: &DomainArgs,
     days: u32,
     now: OffsetDateTime,

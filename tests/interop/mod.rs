@@ -5,7 +5,9 @@
 //! `cryptography`. `ASA_INTEROP_SESSIONS` asks for so many negotiations in each cell of the matrix, at the pace of
 //! people as far as the banks are concerned. `ASA_INTEROP_REPORT` names a file to which each cell adds a line.
 
+mod dull;
 mod prefix;
+mod quads;
 mod talk;
 mod wire;
 
@@ -21,6 +23,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 
 use crate::lab::{Child, Host, Lab, in_namespaces};
+use quads::Group;
 use talk::{End, Readings};
 use wire::{Excuse, Passed, Wire};
 
@@ -57,27 +60,29 @@ struct Cell {
     sessions: usize,
     /// Banks take a tenth of the time.
     fast: bool,
+    group: Group,
 }
 
 impl fmt::Display for Cell {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} {:?}-{:?}", self.place, self.gray, self.briggs)
+        let Self { place, gray, briggs, .. } = self;
+        write!(f, "{place:?} {gray:?}-{briggs:?}{}", if self.group.is_some() { " in a group" } else { "" })
     }
 }
 
 #[test]
 fn on_one_link() {
-    matrix(Place::OneLink);
+    matrix(Place::OneLink, None);
 }
 
 #[test]
 fn across_our_relay() {
-    matrix(Place::OurRelay);
+    matrix(Place::OurRelay, None);
 }
 
 #[test]
 fn across_the_python_relay() {
-    matrix(Place::PythonRelay);
+    matrix(Place::PythonRelay, None);
 }
 
 /// A Python bank listens on another port after each start, and says ten minutes long that the old one is good.
@@ -89,7 +94,7 @@ fn a_restarted_python_bank_is_found_again() {
         let cell = Cell { place: Place::OneLink, gray: Make::Ours, briggs: Make::Python, fast: true, ..asked };
         let hosts = lab.lan(2);
         let first = cell.bank(&hosts[1], "e0", &outside);
-        let gray = ours(&hosts[0], "gray", "e0", "fast", None);
+        let gray = ours(&hosts[0], "gray", "e0", "fast", None, None);
         gray.wait_line("negotiation_ended", cell.limit());
         // Between negotiations, so that none is cut off.
         first.kill();
@@ -112,11 +117,11 @@ fn asked(what: &str) -> Option<Cell> {
     }
     let sessions = std::env::var("ASA_INTEROP_SESSIONS").ok().map(|count| count.parse().unwrap());
     let (sessions, fast) = (sessions.unwrap_or(SHORT), sessions.is_none());
-    Some(Cell { place: Place::OneLink, gray: Make::Ours, briggs: Make::Ours, sessions, fast })
+    Some(Cell { place: Place::OneLink, gray: Make::Ours, briggs: Make::Ours, sessions, fast, group: None })
 }
 
 /// Runs the cells of one place side by side.
-fn matrix(place: Place) {
+fn matrix(place: Place, group: Group) {
     let Some(asked) = asked(&format!("{place:?}")) else { return };
     in_namespaces(|_| {
         let outside = fs::read_link("/proc/self/ns/net").unwrap();
@@ -124,7 +129,7 @@ fn matrix(place: Place) {
         let problems: Vec<String> = thread::scope(|scope| {
             let outside = &outside;
             let cells = pairs.map(|(gray, briggs)| {
-                let cell = Cell { place, gray, briggs, ..asked };
+                let cell = Cell { place, gray, briggs, group, ..asked };
                 scope.spawn(move || cell.run(outside))
             });
             cells.into_iter().flat_map(|cell| cell.join().unwrap()).collect()
@@ -149,12 +154,15 @@ impl Cell {
     /// Gives the problems, each with the name of the cell.
     fn run(self, outside: &Path) -> Vec<String> {
         let mut lab = Lab::new();
-        let (hosts, gray_interface, briggs_interface) = match self.place {
+        let (mut hosts, gray_interface, briggs_interface) = match self.place {
+            Place::OneLink if self.group.is_some() => (lab.lan(4), "e0", "e0"),
             Place::OneLink => (lab.lan(2), "e0", "e0"),
             Place::OurRelay | Place::PythonRelay => (lab.line(3), "right", "left"),
         };
+        let strangers =
+            if hosts.len() > 3 { quads::strangers(&hosts.split_off(2), outside, self.limit()) } else { vec![] };
         let (first, last) = (&hosts[0], &hosts[hosts.len() - 1]);
-        let (near, far) = (Wire::tap(first), Wire::tap(last));
+        let (near, far) = (Wire::tap_in(first, self.group), Wire::tap_in(last, self.group));
         let ours: BTreeSet<Ipv6Addr> = hosts
             .iter()
             .enumerate()
@@ -166,7 +174,8 @@ impl Cell {
             Place::OneLink => None,
             Place::OurRelay => {
                 let arguments = ["relay", "--interface", "left", "--interface", "right", "--log-format", "json"];
-                let relay = hosts[1].command(env!("CARGO_BIN_EXE_asa")).args(arguments).spawn();
+                let relay = hosts[1].command(env!("CARGO_BIN_EXE_asa")).args(arguments);
+                let relay = quads::ours_in(self.group, relay).spawn();
                 relay.wait_line("\"ready\"", START);
                 Some(relay)
             }
@@ -181,9 +190,11 @@ impl Cell {
         let gray_ends = self.play(&gray);
         let briggs_ends = self.settle(&briggs);
         let (near, far) = (near.stop(), far.stop());
+        let heard = quads::undisturbed(self.group, &strangers);
 
         let mut problems = wire::faults(&near, &ours, &OBJECTIVES);
         problems.extend(wire::faults(&far, &ours, &OBJECTIVES));
+        problems.extend(heard);
         for child in [Some(&gray), Some(&briggs), relay.as_ref()].into_iter().flatten() {
             problems.extend(talk::python_trouble(child));
         }
@@ -218,7 +229,7 @@ impl Cell {
         match self.briggs {
             Make::Ours => {
                 let pace = if self.fast { "fast" } else { "human" };
-                let child = ours(host, "briggs", interface, pace, None);
+                let child = ours(host, "briggs", interface, pace, None, self.group);
                 child.wait_line("\"ready\"", START);
                 child
             }
@@ -232,7 +243,7 @@ impl Cell {
 
     fn customer(self, host: &Host, interface: &str, outside: &Path) -> Child {
         match self.gray {
-            Make::Ours => ours(host, "gray", interface, "fast", Some(self.sessions)),
+            Make::Ours => ours(host, "gray", interface, "fast", Some(self.sessions), self.group),
             Make::Python => self.python(host, outside, "Gray", "0.1"),
         }
     }
@@ -241,7 +252,7 @@ impl Cell {
         let runner = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop/runner.py");
         let seconds = (self.limit() + START * 2).as_secs().to_string();
         let command = host.command("python3").args([runner, "--sleep-scale", scale, "--seconds", &seconds, program]);
-        command.env("ASA_INTEROP_OUTSIDE", outside).spawn()
+        quads::python_in(self.group, command).env("ASA_INTEROP_OUTSIDE", outside).spawn()
     }
 
     /// Waits until the customer has had enough.
@@ -359,8 +370,9 @@ impl Cell {
         let (ex1, ex2) = (read(&outcome.ex1), read(&outcome.ex2));
         let rapid = ex2.saturating_sub(outcome.fetched);
         let line = format!(
-            "| {:?} | {:?} | {:?} | {sessions} | {accepted} | {declined} | {impatient} | {silent} | {unexplained} | {ex1}/{} | {rapid} | {} |\n",
+            "| {:?}{} | {:?} | {:?} | {sessions} | {accepted} | {declined} | {impatient} | {silent} | {unexplained} | {ex1}/{} | {rapid} | {} |\n",
             self.place,
+            if self.group.is_some() { ", quads" } else { "" },
             self.gray,
             self.briggs,
             outcome.ex1.len(),
@@ -388,7 +400,7 @@ impl Cell {
 }
 
 /// Starts one of our agents from its manifest.
-fn ours(host: &Host, agent: &str, interface: &str, pace: &str, sessions: Option<usize>) -> Child {
+fn ours(host: &Host, agent: &str, interface: &str, pace: &str, sessions: Option<usize>, group: Group) -> Child {
     let manifest = format!("{}/config/{agent}.toml", env!("CARGO_MANIFEST_DIR"));
     let pace = format!("asa.{agent}.parameters.pace={pace}");
     let arguments = ["run", &manifest, "--interface", interface, "--log-format", "json", "--set", &pace];
@@ -396,5 +408,5 @@ fn ours(host: &Host, agent: &str, interface: &str, pace: &str, sessions: Option<
     if let Some(sessions) = sessions {
         command = command.args(["--sessions", &sessions.to_string()]);
     }
-    command.spawn()
+    quads::ours_in(group, command).spawn()
 }

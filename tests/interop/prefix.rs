@@ -19,11 +19,13 @@ use asa_prefix::pool::record::State;
 use asa_prefix::prefix::{Family, Prefix};
 
 use super::asked;
+use super::quads::Group;
 use super::talk;
 use super::wire::{self, Wire};
 use crate::lab::{Lab, in_namespaces};
 use manager::Manager;
-use python::{Program, Python};
+pub(super) use python::Program;
+use python::Python;
 
 /// How long a program may take until it is ready.
 const START: Duration = Duration::from_secs(60);
@@ -37,13 +39,13 @@ const STOCK: [(&str, &str); 3] =
 /// PM-W-03, PM-W-12, PM-W-13, PM-P-13: both families, and the parameters.
 #[test]
 fn python_delegators_obtain_from_our_origin() {
-    cells(&[Program::Pfxm3, Program::Pfxm4], python_asks);
+    cells(&[(Program::Pfxm3, None), (Program::Pfxm4, None)], python_asks);
 }
 
 /// PM-W-03, PM-W-05, PM-P-04: both families; the parameters of the Python origin count.
 #[test]
 fn our_delegator_obtains_from_python_origins() {
-    cells(&[Program::Pfxm3, Program::Pfxm4], we_ask);
+    cells(&[(Program::Pfxm3, None), (Program::Pfxm4, None)], we_ask);
 }
 
 /// PM-W-13: one pool serves both dialects at once, and nothing is given twice.
@@ -52,8 +54,12 @@ fn two_python_delegators_share_one_pool_of_ours() {
     cells(&[()], |(), count, outside| share(count, outside));
 }
 
+fn in_group(group: Group) -> &'static str {
+    if group.is_some() { " in a group" } else { "" }
+}
+
 /// Runs cells side by side, each in a laboratory of its own.
-fn cells<T: Copy + Sync>(what: &[T], run: fn(T, usize, &Path) -> Vec<String>) {
+pub(super) fn cells<T: Copy + Sync>(what: &[T], run: fn(T, usize, &Path) -> Vec<String>) {
     let Some(asked) = asked("prefix managers") else { return };
     in_namespaces(|_| {
         let outside = fs::read_link("/proc/self/ns/net").unwrap();
@@ -122,13 +128,13 @@ fn wait_until(what: &str, bound: Duration, mut ready: impl FnMut() -> bool) -> V
     Vec::new()
 }
 
-fn python_asks(program: Program, count: usize, outside: &Path) -> Vec<String> {
-    let cell = format!("{program} asks ours");
+pub(super) fn python_asks((program, group): (Program, Group), count: usize, outside: &Path) -> Vec<String> {
+    let cell = format!("{program} asks ours{}", in_group(group));
     let mut lab = Lab::new();
     let hosts = lab.lan(2);
-    let tap = Wire::tap(&hosts[0]);
-    let origin = Manager::start(&hosts[0], "origin", &STOCK);
-    let asker = Python::delegator(&hosts[1], outside, program, limit(count));
+    let tap = Wire::tap_in(&hosts[0], group);
+    let origin = Manager::start_in(group, &hosts[0], "origin", &STOCK);
+    let asker = Python::delegator_in(group, &hosts[1], outside, program, limit(count));
     let mut problems = wait_until("enough obtained", limit(count), || enough(count, &asker.obtained()));
     asker.stop_at_rest();
     let (log, records) = origin.end();
@@ -147,12 +153,12 @@ fn python_asks(program: Program, count: usize, outside: &Path) -> Vec<String> {
     problems.into_iter().map(|problem| format!("{cell}: {problem} (see {})", directory.display())).collect()
 }
 
-fn we_ask(program: Program, count: usize, outside: &Path) -> Vec<String> {
-    let cell = format!("ours asks {program}");
+pub(super) fn we_ask((program, group): (Program, Group), count: usize, outside: &Path) -> Vec<String> {
+    let cell = format!("ours asks {program}{}", in_group(group));
     let mut lab = Lab::new();
     let hosts = lab.lan(2);
-    let tap = Wire::tap(&hosts[0]);
-    let giver = Python::origin(&hosts[1], outside, program, limit(count));
+    let tap = Wire::tap_in(&hosts[0], group);
+    let giver = Python::origin_in(group, &hosts[1], outside, program, limit(count));
     let (v6_need, v4_need) = ((count * 16).to_string(), count.to_string());
     let parameters = [
         ("ipv4", "true"),
@@ -163,7 +169,7 @@ fn we_ask(program: Program, count: usize, outside: &Path) -> Vec<String> {
         ("prefix_manager_t", program.tagged()),
         ("ask_form", program.form()),
     ];
-    let asker = Manager::start(&hosts[0], "delegator", &parameters);
+    let asker = Manager::start_in(group, &hosts[0], "delegator", &parameters);
     let mut problems = wait_until("enough obtained", limit(count), || enough(count, &giver.given()));
     // The last acceptance is settled, and nothing more is wanted.
     thread::sleep(Duration::from_secs(2));

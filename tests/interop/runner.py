@@ -6,7 +6,8 @@
 Nothing of the checkout is changed. The start-up dialogue is skipped, pauses on import are left out, and with
 --sleep-scale the program's own pauses, not those of its protocol engine, become shorter. What the program itself asks at
 its start gets the answers. The environment variable
-ASA_INTEROP_OUTSIDE names the network namespace of the machine; there, or without it, nothing is started.
+ASA_INTEROP_OUTSIDE names the network namespace of the machine; there, or without it, nothing is started. ASA_INTEROP_KEYS
+names a directory with the key file quadsk.py of a group; without it nothing is encrypted.
 """
 
 import argparse
@@ -35,10 +36,15 @@ sys.path.insert(0, checkout)
 sys.stdin = io.StringIO("".join(answer + "\n" for answer in arguments.answers.split(";")))
 sys.stdout.reconfigure(encoding="utf-8", line_buffering=True)
 
-# No encryption, as when the question for a key is left unanswered.
-keys = types.ModuleType("quadsk")
-keys.key = keys.iv = "No key"
-sys.modules["quadsk"] = keys
+directory = os.environ.get("ASA_INTEROP_KEYS")
+if directory:
+    # The key file of a group is a module that the implementation imports.
+    sys.path.insert(0, directory)
+else:
+    # No encryption, as when the question for a key is left unanswered.
+    keys = types.ModuleType("quadsk")
+    keys.key = keys.iv = "No key"
+    sys.modules["quadsk"] = keys
 
 pause = time.sleep
 threading.Thread(target=lambda: (pause(arguments.seconds), os._exit(0)), daemon=True).start()
@@ -48,6 +54,8 @@ import grasp  # noqa: E402
 time.sleep = pause
 grasp.skip_dialogue(testing=False, selfing=False, diagnosing=True, be_dull=False)
 grasp.skip_dialogue = lambda *_, **__: None
+if directory and not os.path.exists(os.path.join(directory, "quadsk.py")):
+    sys.exit("runner.py: no quadsk.py in " + directory)
 
 if arguments.program == "relay":
     grasp._initialise_grasp()

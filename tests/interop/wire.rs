@@ -9,9 +9,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use grasp::constants::GRASP_LISTEN_PORT;
+use grasp::substrate::{Quads, Substrate};
 use grasp::wire::{Limits, Message, SessionId, decode};
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::quads::{self, Group};
 use crate::lab::cbor::item_len;
 use crate::lab::{Host, Task};
 
@@ -58,6 +60,12 @@ pub(super) struct Wire {
 
 impl Wire {
     pub(super) fn tap(host: &Host) -> Self {
+        Self::tap_in(host, None)
+    }
+
+    /// Sees only what is encrypted, one message to a payload, as a message, if there is a group.
+    pub(super) fn tap_in(host: &Host, group: Group) -> Self {
+        let key = group.map(quads::member);
         let stop = Arc::new(AtomicBool::new(false));
         let until = Arc::clone(&stop);
         let socket = host.run(|| {
@@ -66,7 +74,7 @@ impl Wire {
             socket.set_read_timeout(Some(LOOK)).unwrap();
             socket
         });
-        Self { stop, listener: host.spawn(move || collect(socket, &until)) }
+        Self { stop, listener: host.spawn(move || collect(socket, &until, key.as_ref())) }
     }
 
     pub(super) fn stop(self) -> Vec<Passed> {
@@ -75,12 +83,15 @@ impl Wire {
     }
 }
 
-fn collect(mut socket: Socket, stop: &AtomicBool) -> Vec<Passed> {
+fn collect(mut socket: Socket, stop: &AtomicBool, key: Option<&Quads>) -> Vec<Passed> {
     let (mut all, mut frame, mut segments) = (Vec::new(), vec![0; 1 << 16], HashSet::new());
     while !stop.load(Ordering::Relaxed) {
         match socket.read(&mut frame) {
             Ok(length) => {
-                let Some((passed, sequence)) = payload(&frame[..length]) else { continue };
+                let Some((mut passed, sequence)) = payload(&frame[..length]) else { continue };
+                if let Some(key) = key {
+                    passed.message = key.open(1, passed.bytes.clone()).and_then(|clear| message(&clear));
+                }
                 // A repeated segment is no second message.
                 if !passed.tcp || segments.insert((passed.from, passed.to, sequence)) {
                     all.push(passed);
@@ -107,8 +118,13 @@ pub(super) fn payload(frame: &[u8]) -> Option<(Passed, u32)> {
     };
     let bytes = body.get(offset..).filter(|bytes| !bytes.is_empty())?.to_vec();
     let sequence = u32::from(word(body, 4)?) << 16 | u32::from(word(body, 6)?);
-    let message = decode(&bytes, &Limits::default()).ok().filter(|_| item_len(&bytes) == Ok(bytes.len()));
+    let message = message(&bytes);
     Some((Passed { at: Instant::now(), from, to, tcp, bytes, message }, sequence))
+}
+
+/// The message that these bytes are, if they are exactly one.
+fn message(bytes: &[u8]) -> Option<Message> {
+    decode(bytes, &Limits::default()).ok().filter(|_| item_len(bytes) == Ok(bytes.len()))
 }
 
 fn word(bytes: &[u8], at: usize) -> Option<u16> {

@@ -2,9 +2,10 @@
 //!
 //! Each test says which rows of the conformance checklist it proves. A node lives on a thread of its own inside its host.
 
-mod capture;
+pub(crate) mod capture;
 mod discovery;
 mod divert;
+mod dull;
 mod flood;
 mod links;
 mod ports;

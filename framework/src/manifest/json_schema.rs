@@ -124,6 +124,7 @@ fn of_kind(kind: &Kind) -> Value {
         Kind::ObjectiveName => json!({ "type": "string", "maxLength": super::kind::MAX_NAME }),
         Kind::Resources => texts(super::kind::MAX_RESOURCES),
         Kind::SecretSource => json!({ "type": "string", "pattern": "^$|^prompt$|^file:/|^fd:[0-9]+$|^credential:." }),
+        Kind::SecretFile => json!({ "type": "string", "pattern": "^$|^/|^credential:." }),
         Kind::Authorization => {
             let acts = ["discover", "request", "answer", "flood"];
             json!({

@@ -105,7 +105,11 @@ fn tls() -> Shape {
             "The certificate of this node, then those between it and an anchor; asa keys issue makes one.",
             PATH,
         ),
-        ("key", "Its private key, PKCS#8; nobody but the node's own user may read it.", PATH),
+        (
+            "key",
+            "Its private key: a path that nobody but the node's own user may read, or \"credential:NAME\" of systemd.",
+            Shape::Leaf(Kind::SecretFile),
+        ),
         ("anchors", "The trust anchors of the domain.", PATH),
         ("revocations", "The revocation list of the domain; empty revokes nothing.", PATH),
         ("warn_days", "How many days before it ends a certificate is warned of.", integer(0, 3650)),

@@ -8,7 +8,7 @@ use serde_json::{Number, Value};
 use tracing_subscriber::filter::Targets;
 
 use super::read::toml_value;
-use crate::secret::SecretSource;
+use crate::secret::{SecretSource, secret_file};
 
 /// The longest name of a role, an objective or a resource, in bytes.
 pub(super) const MAX_NAME: usize = 255;
@@ -60,6 +60,8 @@ pub(super) enum Kind {
     Resources,
     /// Where a secret is read from, or the empty text.
     SecretSource,
+    /// A file or a credential of systemd, which can be read again and again, or the empty text.
+    SecretFile,
     /// Which members may do what with which objectives.
     Authorization,
     /// The same type as this default.
@@ -101,6 +103,7 @@ impl Kind {
             Self::SecretSource => {
                 value.as_str().is_some_and(|text| text.is_empty() || text.parse::<SecretSource>().is_ok())
             }
+            Self::SecretFile => value.as_str().is_some_and(|text| text.is_empty() || secret_file(text).is_some()),
             Self::Authorization => is_authorization(value),
             Self::Like(default) => is_like(default, value),
             Self::Anything => true,
@@ -147,6 +150,7 @@ impl Kind {
             Self::Resources => format!("a list of at most {MAX_RESOURCES} different texts, each 1 to 255 bytes"),
             Self::Version(None) => "\"*\" or one to three numbers such as \"1\", \"1.2\" or \"1.2.3\"".to_owned(),
             Self::SecretSource => format!("{}, or \"\"", SecretSource::FORMS),
+            Self::SecretFile => "an absolute path, \"credential:NAME\", or \"\"".to_owned(),
             Self::Authorization => {
                 "a table of at most 1000 objectives, each a table of lists of names under discover, request, answer or flood"
                     .to_owned()
@@ -174,6 +178,7 @@ impl Kind {
             | Self::Resources
             | Self::ObjectiveName
             | Self::SecretSource
+            | Self::SecretFile
             | Self::Authorization
             | Self::Like(_)
             | Self::Anything => Vec::new(),
@@ -208,6 +213,7 @@ impl Kind {
             | Self::Filter
             | Self::ObjectiveName
             | Self::SecretSource
+            | Self::SecretFile
             | Self::Role(_)
             | Self::Like(Value::String(_)) => as_text(),
         }

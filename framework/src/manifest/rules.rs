@@ -68,7 +68,10 @@ impl Loader<'_> {
             }
             "tls" => &[
                 (&["tls", "certificate"], "the path of this node's certificate; asa keys issue makes one"),
-                (&["tls", "key"], "the path of this node's private key; asa keys issue makes one"),
+                (
+                    &["tls", "key"],
+                    "the path of this node's private key, or \"credential:NAME\" of systemd; asa keys issue makes one",
+                ),
                 (&["tls", "anchors"], "the path of the domain's trust anchors; asa keys init-domain makes one"),
             ],
             _ => &[],

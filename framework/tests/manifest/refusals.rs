@@ -34,7 +34,8 @@ fn each_mistake_is_named_with_file_key_value_and_what_is_allowed() {
         ("[grasp.quads]\nkey = \"secret\"", &["grasp.quads.key is not allowed", "\"file:/path\", \"credential:NAME\""]),
         ("[grasp.quads]\nkey = \"file:relative\"", &["grasp.quads.key is not allowed"]),
         ("[grasp.quads]\nkey = \"credential:../x\"", &["grasp.quads.key is not allowed"]),
-        ("[grasp.tls]\nkey = \"k.pem\"", &["grasp.tls.key is not allowed", "an absolute path"]),
+        ("[grasp.tls]\nkey = \"k.pem\"", &["grasp.tls.key is not allowed", "an absolute path", "credential:NAME"]),
+        ("[grasp.tls]\nkey = \"prompt\"", &["grasp.tls.key is not allowed"]),
         ("[grasp.dull]\nobjectives = [\"AN_ACP\", \"AN_ACP\"]", &["grasp.dull.objectives is not allowed"]),
         (
             "[grasp]\nsubstrate = \"insecure-lab\"\nauthorization = { EX3 = { request = [\"gray\"] } }",

@@ -4,7 +4,7 @@ use actix::System;
 use criterion::Criterion;
 use futures_util::future::LocalBoxFuture;
 use grasp::net::kernel::Kernel;
-use grasp::substrate::InsecureLab;
+use grasp::substrate::{InsecureLab, Substrate};
 use grasp::wire::Transport;
 use grasp::{AsaLocator, Grasp, Interfaces, Locator, NodeConfig};
 use std::net::{Ipv6Addr, SocketAddr};
@@ -54,10 +54,16 @@ impl Place {
 pub(crate) type Ready<T> = tokio::sync::oneshot::Sender<T>;
 
 /// A node that uses no interface: it can be reached over loopback only by those who know its port.
+#[allow(dead_code, reason = "not every benchmark is content with it")]
 pub(crate) fn node(name: &str) -> Grasp {
+    node_over(name, Arc::new(InsecureLab))
+}
+
+/// The same over another substrate.
+pub(crate) fn node_over(name: &str, substrate: Arc<dyn Substrate>) -> Grasp {
     let config =
         NodeConfig { name: name.into(), port: 0, interfaces: Interfaces::Named(Vec::new()), ..NodeConfig::default() };
-    Grasp::start(config, Arc::new(Kernel::new()), Arc::new(InsecureLab)).unwrap()
+    Grasp::start(config, Arc::new(Kernel::new()), substrate).unwrap()
 }
 
 /// A port of this host.
@@ -108,6 +114,26 @@ async fn one_at_a_time(exchange: &Exchange, count: u64) -> Vec<Duration> {
         times.push(begin.elapsed());
     }
     times
+}
+
+/// Rates of several kinds of exchange, one at a time and measured in turns, as parts of that of the first.
+#[allow(dead_code, reason = "not every benchmark has several kinds")]
+pub(crate) async fn rates(what: &str, kinds: &[(&str, Exchange)]) {
+    let mut times = vec![Vec::new(); kinds.len()];
+    for _ in 0..ROUNDS {
+        for (at, (_, exchange)) in kinds.iter().enumerate() {
+            times[at].extend(one_at_a_time(exchange, 50).await);
+        }
+    }
+    let rates: Vec<f64> = times.into_iter().map(|times| 1.0 / median(times).as_secs_f64()).collect();
+    for (at, (name, _)) in kinds.iter().enumerate() {
+        println!(
+            "RATIO {what}, one at a time: {name} {:.0}/s, {:.2} of {}",
+            rates[at],
+            rates[at] / rates[0],
+            kinds[0].0
+        );
+    }
 }
 
 /// Makes `count` exchanges, always `MANY` at once; returns how long they took together.

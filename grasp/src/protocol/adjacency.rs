@@ -151,6 +151,12 @@ impl Candidate {
     fn waits_until(&self) -> Option<Time> {
         if let State::Waiting(at) = self.state { Some(at) } else { None }
     }
+
+    fn back_off(&mut self, now: Time, config: &AdjacencyConfig) {
+        let pause = config.first_pause.saturating_mul(1 << self.failures.min(16)).min(config.longest_pause);
+        self.failures = self.failures.saturating_add(1);
+        self.state = State::Waiting(now + pause);
+    }
 }
 
 #[derive(Debug)]
@@ -158,6 +164,8 @@ struct Open {
     /// Who has connected; `None` if this node has.
     from: Option<Ipv6Addr>,
     heard: Time,
+    /// Something has come: the peer takes this node for a member as well.
+    alive: bool,
     keep_alive: Time,
 }
 
@@ -254,14 +262,14 @@ impl Adjacency {
 
     fn opened(&mut self, now: Time, connection: ConnectionId, from: Option<Ipv6Addr>) {
         let keep_alive = now + self.config.keep_alive;
-        self.open.insert(connection, Open { from, heard: now, keep_alive });
+        self.open.insert(connection, Open { from, heard: now, alive: false, keep_alive });
     }
 
     fn dialled(&mut self, now: Time, at: &SocketAddrV6, connection: ConnectionId) {
         let full = self.open.len() >= self.config.connections;
         match self.candidates.get_mut(&Self::key(at)) {
             Some(candidate) if matches!(candidate.state, State::Dialling) && !full => {
-                (candidate.state, candidate.failures) = (State::Connected(connection), 0);
+                candidate.state = State::Connected(connection);
                 self.counters.dialled += 1;
                 self.opened(now, connection, None);
             }
@@ -282,9 +290,7 @@ impl Adjacency {
             return;
         }
         self.counters.refused += 1;
-        let pause = config.first_pause.saturating_mul(1 << candidate.failures.min(16)).min(config.longest_pause);
-        candidate.failures = candidate.failures.saturating_add(1);
-        candidate.state = State::Waiting(now + pause);
+        candidate.back_off(now, config);
     }
 
     fn accepted(&mut self, now: Time, from: Ipv6Addr, connection: ConnectionId) {
@@ -304,13 +310,18 @@ impl Adjacency {
     }
 
     fn closed(&mut self, now: Time, connection: ConnectionId) {
-        if let Some(Open { from: Some(address), .. }) = self.open.remove(&connection) {
+        let open = self.open.remove(&connection);
+        if let Some(Open { from: Some(address), .. }) = open {
             self.candidates.range_mut((address, 0)..=(address, u16::MAX)).for_each(|(_, one)| one.fresh = false);
         }
         let its = |candidate: &&mut Candidate| matches!(candidate.state, State::Connected(id) if id == connection);
         if let Some(candidate) = self.candidates.values_mut().find(its) {
-            candidate.state = State::Waiting(now + self.config.first_pause);
-            candidate.failures = 1;
+            // A peer that ends a connection on which it has said nothing has refused it: this node is done with the proof of
+            // membership before the peer is.
+            if open.is_some_and(|open| open.alive) {
+                candidate.failures = 0;
+            }
+            candidate.back_off(now, &self.config);
         }
     }
 
@@ -387,7 +398,7 @@ impl Machine for Adjacency {
             Input::Accepted { from, connection } => self.accepted(now, from, connection),
             Input::Heard { connection } => {
                 if let Some(open) = self.open.get_mut(&connection) {
-                    open.heard = now;
+                    (open.heard, open.alive) = (now, true);
                 }
             }
             Input::Closed { connection } => self.closed(now, connection),

@@ -36,6 +36,9 @@ pub trait Substrate: Send + Sync {
         MAX_MULTICAST_SIZE
     }
 
+    /// Messages of so many bytes may come on connections from now on: an objective with such messages was registered.
+    fn expect_size(&self, _size: usize) {}
+
     /// Prepares a multicast for a link.
     fn seal(&self, link: LinkId, message: Vec<u8>) -> Vec<u8>;
 

@@ -93,9 +93,16 @@ impl Authority {
         Self::lasting(name, 40)
     }
 
-    /// One that ends with a year.
+    pub fn with_key(name: &str, key: KeyPair) -> Self {
+        Self::of(authority_params(name, 2065), key)
+    }
+
+    /// One that ends so many years after the beginning of 2025.
     pub fn lasting(name: &str, years: i32) -> Self {
-        let (params, key) = (authority_params(name, 2025 + years), KeyPair::generate().unwrap());
+        Self::of(authority_params(name, 2025 + years), KeyPair::generate().unwrap())
+    }
+
+    fn of(params: CertificateParams, key: KeyPair) -> Self {
         let certificate = params.self_signed(&key).unwrap();
         Self { certificate, issuer: Issuer::new(params, key) }
     }

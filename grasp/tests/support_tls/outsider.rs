@@ -20,7 +20,11 @@ fn provider() -> Arc<rustls::crypto::CryptoProvider> {
 
 /// A server with a certificate that asks nobody for theirs.
 pub fn server(identity: &Identity) -> Connection {
-    let config = ServerConfig::builder_with_provider(provider())
+    server_with(provider(), identity)
+}
+
+pub fn server_with(provider: Arc<rustls::crypto::CryptoProvider>, identity: &Identity) -> Connection {
+    let config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])
         .unwrap()
         .with_no_client_auth()

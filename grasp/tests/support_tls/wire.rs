@@ -107,3 +107,38 @@ pub fn refused(result: io::Result<Secured>) -> String {
 pub fn bytes(written: &Written) -> Vec<u8> {
     written.lock().unwrap().concat()
 }
+
+/// A connection of which both directions are taken down.
+pub fn overheard(inner: ByteStream, heard: Arc<Mutex<Vec<u8>>>) -> ByteStream {
+    Box::new(Overheard { inner, heard })
+}
+
+struct Overheard {
+    inner: ByteStream,
+    heard: Arc<Mutex<Vec<u8>>>,
+}
+
+impl AsyncRead for Overheard {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        std::task::ready!(Pin::new(&mut self.inner).poll_read(cx, buf))?;
+        self.heard.lock().unwrap().extend(&buf.filled()[before..]);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Overheard {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = std::task::ready!(Pin::new(&mut self.inner).poll_write(cx, bytes))?;
+        self.heard.lock().unwrap().extend(&bytes[..written]);
+        Poll::Ready(Ok(written))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}

@@ -9,6 +9,7 @@ use asa_prefix::store::{Options, SledStore, check, export, parse_export};
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
+use super::super::quads::{self, Group};
 use super::START;
 use crate::lab::{Child, Host};
 
@@ -20,13 +21,17 @@ pub(super) struct Manager {
 
 impl Manager {
     pub(super) fn start(host: &Host, role: &str, parameters: &[(&str, &str)]) -> Self {
+        Self::start_in(None, host, role, parameters)
+    }
+
+    pub(super) fn start_in(group: Group, host: &Host, role: &str, parameters: &[(&str, &str)]) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let manager = Self::begin(host, role, parameters, directory);
+        let manager = Self::begin(group, host, role, parameters, directory);
         manager.child.wait_line("\"ready\"", START);
         manager
     }
 
-    fn begin(host: &Host, role: &str, parameters: &[(&str, &str)], directory: TempDir) -> Self {
+    fn begin(group: Group, host: &Host, role: &str, parameters: &[(&str, &str)], directory: TempDir) -> Self {
         if role == "origin" {
             drop(SledStore::create(&directory.path().join("prefix"), Options::default()).unwrap());
         }
@@ -37,7 +42,7 @@ impl Manager {
         for (key, value) in parameters {
             command = command.args(["--set", &format!("asa.prefix.parameters.{key}={value}")]);
         }
-        let child = command.env("XDG_RUNTIME_DIR", directory.path()).spawn();
+        let child = quads::ours_in(group, command).env("XDG_RUNTIME_DIR", directory.path()).spawn();
         Self { child, directory }
     }
 

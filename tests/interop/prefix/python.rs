@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use asa_prefix::prefix::Prefix;
 
+use super::super::quads::{self, Group};
 use super::START;
 use super::talk::said;
 use crate::lab::{Child, Host};
@@ -14,7 +15,7 @@ use crate::lab::{Child, Host};
 const SCALE: &str = "0.05";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Program {
+pub(in super::super) enum Program {
     Pfxm3,
     Pfxm4,
 }
@@ -58,17 +59,26 @@ pub(super) struct Python {
 impl Python {
     /// One that asks, with a client who wants a /64 and a /26 whenever it has any.
     pub(super) fn delegator(host: &Host, outside: &Path, program: Program, limit: Duration) -> Self {
-        Self::start(host, outside, program, "N;64;Y", SCALE, limit)
+        Self::delegator_in(None, host, outside, program, limit)
+    }
+
+    pub(super) fn delegator_in(group: Group, host: &Host, outside: &Path, program: Program, limit: Duration) -> Self {
+        Self::start_in(group, host, outside, program, "N;64;Y", SCALE, limit)
     }
 
     /// One that gives of 2001:db8::/32 and 10.0.0.0/8. It has IPv4 unless it is told "Y" when it asks for that.
     pub(super) fn origin(host: &Host, outside: &Path, program: Program, limit: Duration) -> Self {
-        let origin = Self::start(host, outside, program, "Y;64;N;N", SCALE, limit);
+        Self::origin_in(None, host, outside, program, limit)
+    }
+
+    pub(super) fn origin_in(group: Group, host: &Host, outside: &Path, program: Program, limit: Duration) -> Self {
+        let origin = Self::start_in(group, host, outside, program, "Y;64;N;N", SCALE, limit);
         origin.child.wait_line("Ready to negotiate", START);
         origin
     }
 
-    pub(super) fn start(
+    fn start_in(
+        group: Group,
         host: &Host,
         outside: &Path,
         program: Program,
@@ -79,7 +89,8 @@ impl Python {
         let runner = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop/runner.py");
         let (program, seconds) = (program.to_string(), (limit + START * 2).as_secs().to_string());
         let arguments = [runner, "--sleep-scale", scale, "--seconds", &seconds, "--answers", answers, &program];
-        Self { child: host.command("python3").args(arguments).env("ASA_INTEROP_OUTSIDE", outside).spawn() }
+        let command = quads::python_in(group, host.command("python3").args(arguments));
+        Self { child: command.env("ASA_INTEROP_OUTSIDE", outside).spawn() }
     }
 
     /// What it says that it has obtained.

@@ -128,6 +128,7 @@ impl Handler<RegisterObjective> for Node {
         let size = registration.message_size;
         self.books.registry.register_objective(asa, &objective, registration)?;
         self.around.size.fetch_max(size, Ordering::Relaxed);
+        self.around.substrate.expect_size(size);
         self.announce(&objective.name);
         Ok(())
     }

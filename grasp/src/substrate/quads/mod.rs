@@ -47,7 +47,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use stream::QuadsStream;
 
 /// What this substrate does not promise although its name may suggest it.
@@ -56,7 +56,9 @@ pub const CAVEAT: &str = "compatibility mode, no integrity, no protection agains
 /// The substrate of one node in a group.
 pub struct Quads {
     key: Arc<GroupKey>,
-    limits: Limits,
+    depth: usize,
+    /// Bytes of the longest message on a connection; grows with the objectives that are registered.
+    size: AtomicUsize,
     counts: Arc<Counts>,
 }
 
@@ -77,12 +79,13 @@ impl Quads {
     /// For the group with this key; `limits` are the node's own for received messages.
     #[must_use]
     pub fn new(key: GroupKey, limits: Limits) -> Self {
-        Self { key: Arc::new(key), limits, counts: Arc::default() }
+        let size = AtomicUsize::new(limits.size);
+        Self { key: Arc::new(key), depth: limits.depth, size, counts: Arc::default() }
     }
 
     fn opened(&self, datagram: Vec<u8>) -> Option<Vec<u8>> {
         let message = cipher::open(&self.key, datagram)?;
-        let end = item_end(&message, 0, self.limits.depth).ok()?;
+        let end = item_end(&message, 0, self.depth).ok()?;
         (end == message.len()).then_some(message)
     }
 }
@@ -105,6 +108,10 @@ impl Substrate for Quads {
         cipher::message_size(MAX_MULTICAST_SIZE)
     }
 
+    fn expect_size(&self, size: usize) {
+        self.size.fetch_max(size, Ordering::Relaxed);
+    }
+
     fn seal(&self, _: LinkId, message: Vec<u8>) -> Vec<u8> {
         cipher::seal(&self.key, message)
     }
@@ -123,7 +130,8 @@ impl Substrate for Quads {
     }
 
     fn accept(&self, stream: ByteStream) -> BoxFuture<'static, io::Result<Secured>> {
-        let stream = QuadsStream::new(stream, self.key.clone(), self.limits, self.counts.clone());
+        let limits = Limits { size: self.size.load(Ordering::Relaxed), depth: self.depth };
+        let stream = QuadsStream::new(stream, self.key.clone(), limits, self.counts.clone());
         Box::pin(async { Ok(Secured { stream: Box::new(stream), member: None }) })
     }
 

@@ -36,6 +36,8 @@ pub(super) const SIGNATURES: &[&dyn SignatureVerificationAlgorithm] = &[
 pub(super) const MAX_CHAIN: usize = 8;
 /// Members that have been checked and are remembered, so that the next check costs little.
 const REMEMBERED: usize = 4_096;
+/// Bytes of the longest certificate of a member that is remembered.
+const REMEMBERED_SIZE: usize = 4_096;
 
 /// What a peer's certificate is used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -87,7 +89,7 @@ pub enum Refusal {
         /// Our own.
         ours: String,
     },
-    /// A member answers at an address that its certificate gives to nobody else but somebody else.
+    /// A member has answered at an address that is not in the address set of its certificate.
     #[error("{name} has answered at {at}, which is not its address")]
     OtherAddress {
         /// The member.
@@ -170,6 +172,9 @@ pub(super) struct Anchor {
 type Checked = Bounded<(Purpose, Vec<u8>), Arc<Peer>>;
 
 /// What is needed to check membership; never changes, a reload makes another.
+///
+/// Revocation is known from the lists that the operator provides; neither CRL distribution points nor OCSP responders are asked. An
+/// extendedKeyUsage has to name the role itself: anyExtendedKeyUsage alone is not enough.
 pub(super) struct Membership {
     domain: String,
     anchors: Vec<Anchor>,
@@ -195,7 +200,9 @@ impl Membership {
             return peer.check(now).map(|()| peer);
         }
         let peer = Arc::new(self.check_anew(own, above, purpose, now)?);
-        self.checked.lock().unwrap_or_else(PoisonError::into_inner).put(key, peer.clone());
+        if own.len() <= REMEMBERED_SIZE {
+            self.checked.lock().unwrap_or_else(PoisonError::into_inner).put(key, peer.clone());
+        }
         Ok(peer)
     }
 

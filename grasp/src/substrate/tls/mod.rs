@@ -5,6 +5,10 @@
 //! (RFC 8994 §6.2.3), `credentials` turns files into what a node needs, `state` holds it and replaces it on a reload, `handshake` and
 //! `stream` move bytes.
 //!
+//! Only TLS 1.3 is spoken. RFC 8994 §6.1 requires TLS 1.2 beside it for nodes whose stacks are old; there it would hide neither the
+//! certificates nor keep the rules for resumption as short as they are here. Keys on P-521, which §6.2.1 recommends, are not
+//! supported by the arithmetic underneath.
+//!
 //! No ALPN is offered or demanded, since neither RFC gives GRASP a name there; a foreign node that offers one is served all the
 //! same. No server name is sent: the group is the authority, not a host. Sessions are resumed with a fresh key exchange, and
 //! nothing is sent before the handshake ends, so that nothing can be replayed.
@@ -38,8 +42,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-/// Bytes of the longest discovery or flood. A connection has no natural limit (RFC 8990 §2.5.3 speaks of datagrams only); this one
-/// bounds what a neighbour can make a node hold and pass on, and fits twice into what a neighbour's framer and TLS buffer.
+/// Bytes of the longest discovery or flood. A connection has no natural limit (RFC 8990 §2.5.3 speaks of datagrams only); with this
+/// one the messages that wait for a slow neighbour stay below 4 MB.
 pub const MULTICAST_SIZE: usize = 32_768;
 
 /// Reads the wall clock.
@@ -52,7 +56,8 @@ pub struct Settings {
     pub clock: Now,
     /// How long before the end of a certificate there is a warning.
     pub warn_before: Duration,
-    /// Sessions that are remembered to be resumed, as server and as client each; the oldest makes room.
+    /// Sessions that are remembered to be resumed, as server and as client each; the oldest makes room. With 0 every
+    /// handshake is a full one.
     pub sessions: usize,
 }
 

@@ -56,7 +56,7 @@ impl Current {
             .with_single_cert(parts.chain.clone(), parts.key.clone_key())
             .map_err(unusable)?;
         server.session_storage = Arc::new(Tickets::new(settings.sessions));
-        server.send_tls13_tickets = 1;
+        server.send_tls13_tickets = settings.sessions.min(1);
         let mut client = ClientConfig::builder_with_details(provider, time)
             .with_protocol_versions(&[&TLS13])
             .map_err(unusable)?
@@ -66,7 +66,10 @@ impl Current {
             .map_err(unusable)?;
         client.enable_sni = false;
         client.enable_early_data = false;
-        client.resumption = Resumption::in_memory_sessions(settings.sessions);
+        client.resumption = match settings.sessions {
+            0 => Resumption::disabled(),
+            sessions => Resumption::in_memory_sessions(sessions),
+        };
         let (client, server) = (Arc::new(client), Arc::new(server));
         Ok(Self { credentials, client, server, membership, own, generation })
     }

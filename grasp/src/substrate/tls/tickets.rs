@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
 /// Bytes of the longest session that is remembered; it holds the client's certificates.
-const MAX_SESSION: usize = 16 * 1_024;
+const MAX_SESSION: usize = 8 * 1_024;
 
 /// A bounded number of sessions, each of which can be resumed once. The tickets that clients hold are only keys to it, so that
 /// dropping it voids them all.

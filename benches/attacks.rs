@@ -38,7 +38,7 @@ const MOMENT: Duration = Duration::from_millis(700);
 const BEGIN: Duration = Duration::from_secs(30);
 
 /// Substrate, attack, and what it does.
-const ATTACKS: [(&str, &str, &str); 16] = [
+const ATTACKS: [(&str, &str, &str); 17] = [
     ("tls", "floods", "5000 forged floods a second by multicast"),
     ("tls", "discoveries", "5000 forged discoveries a second by multicast"),
     ("tls", "announcements", "1000 forged announcements a second, each of another port"),
@@ -46,6 +46,7 @@ const ATTACKS: [(&str, &str, &str); 16] = [
     ("tls", "silent-neighbours", "1000 connections a second to the port of neighbours, held open"),
     ("tls", "hellos", "1000 handshakes a second begun with a recorded hello and held open"),
     ("tls", "foreign", "200 full handshakes a second with a certificate of another domain"),
+    ("tls", "many-foreign", "500 of them a second, from 300 addresses in turn"),
     ("tls", "garbage", "1000 connections a second with random bytes"),
     ("tls", "member-storm", "a member sends small floods as fast as they are taken"),
     ("tls", "member-stuffing", "a member sends floods of 30 kB with 1000 names each as fast as they are taken"),
@@ -93,6 +94,9 @@ fn median(mut values: Vec<f64>) -> f64 {
 }
 
 fn measure(hosts: &[Host], directory: &str, (substrate, attack, what): (&str, &str, &str)) {
+    if attack == "many-foreign" {
+        (0..attacker::ADDRESSES).for_each(|n| hosts[2].add_address("e0", attacker::address(n), 64));
+    }
     let server = pinned(&hosts[0], "0", &["server", substrate, directory]);
     let ready = server.wait_line("ready ", BEGIN).text;
     let client = pinned(&hosts[1], "0", &["client", substrate, directory, ready.trim_start_matches("ready ")]);

@@ -19,6 +19,7 @@ mod lab_works;
 mod network;
 mod pool;
 mod prefix;
+mod security;
 mod sessions;
 mod substrates;
 mod supervision;

@@ -56,6 +56,7 @@ fn multicaster() -> UdpSocket {
     let socket = Socket::new(Domain::IPV6, Type::DGRAM, Some(Protocol::UDP)).unwrap();
     socket.set_nonblocking(true).unwrap();
     socket.set_multicast_if_v6(index).unwrap();
+    socket.set_multicast_loop_v6(false).unwrap();
     socket.bind(&SocketAddrV6::new(address, 0, 0, index).into()).unwrap();
     UdpSocket::from_std(socket.into()).unwrap()
 }
@@ -82,10 +83,13 @@ async fn neighbours_port() -> SocketAddr {
     // To say something makes a node announce itself soon to the newcomer.
     let speaker = multicaster();
     let (own, index) = link();
-    let announcement = announcement(own, 1, 9);
+    let mut tries = 0..10_u16;
     loop {
-        speaker.send_to(&announcement, group()).await.unwrap();
-        let heard = tokio::time::timeout(Duration::from_secs(3), socket.recv_from(&mut buffer)).await;
+        let heard = tokio::time::timeout(Duration::from_secs(4), socket.recv_from(&mut buffer)).await;
+        if heard.is_err() {
+            let port = 9 + tries.next().expect("an announcement");
+            speaker.send_to(&announcement(own, port.into(), port), group()).await.unwrap();
+        }
         let Ok(Ok((length, source))) = heard else { continue };
         let Ok(Message::Flood { objectives, .. }) = decode(&buffer[..length], &Limits::default()) else { continue };
         if source.ip() == IpAddr::V6(target)
@@ -160,16 +164,32 @@ async fn hello(directory: &str) -> Vec<u8> {
     bytes
 }
 
-/// Full handshakes under a certificate of another domain.
-async fn foreign(per_second: u32, to: SocketAddr, directory: &str) {
+/// Addresses of an attacker that has many.
+pub(crate) const ADDRESSES: u16 = 300;
+
+/// One of them.
+pub(crate) fn address(n: u16) -> Ipv6Addr {
+    Ipv6Addr::new(0xfd5a, 0x1e57, 0xa1b0, 1, 0, 0, 0x66, n + 1)
+}
+
+async fn connect(to: SocketAddr, from: Option<Ipv6Addr>) -> std::io::Result<TcpStream> {
+    let Some(from) = from else { return TcpStream::connect(to).await };
+    let socket = tokio::net::TcpSocket::new_v6()?;
+    socket.bind(SocketAddrV6::new(from, 0, 0, 0).into())?;
+    socket.connect(to).await
+}
+
+/// Full handshakes under a certificate of another domain, from one address or from many in turn.
+async fn foreign(per_second: u32, to: SocketAddr, directory: &str, many: bool) {
     let stranger = substrate("tls", directory, "stranger");
     let mut pace = Pace::new(per_second, "handshakes");
     loop {
         pace.next().await;
         let stranger = stranger.clone();
+        let from = many.then(|| address((pace.done % u64::from(ADDRESSES)) as u16));
         actix::spawn(async move {
             let attempt = async {
-                let stream = TcpStream::connect(to).await?;
+                let stream = connect(to, from).await?;
                 let mut secured = stranger.connect(Box::new(stream), to).await?;
                 secured.stream.write_all(&[0x81, 0]).await?;
                 secured.stream.flush().await?;
@@ -220,7 +240,7 @@ async fn sessions(substrate: &std::sync::Arc<dyn grasp::substrate::Substrate>, p
 }
 
 /// Attacks until the process is killed.
-pub fn attack(attack: &str, kind: &str, directory: &str, at: &str) {
+pub(crate) fn attack(attack: &str, kind: &str, directory: &str, at: &str) {
     let (address, port) = at.split_once(' ').unwrap();
     let to = SocketAddr::new(address.parse().unwrap(), port.parse().unwrap());
     System::new().block_on(async {
@@ -250,7 +270,8 @@ pub fn attack(attack: &str, kind: &str, directory: &str, at: &str) {
             }
             "hellos" => connections(1_000, to, &hello(directory).await, true).await,
             "garbage" => connections(1_000, to, &noise, false).await,
-            "foreign" => foreign(200, to, directory).await,
+            "foreign" => foreign(200, to, directory, false).await,
+            "many-foreign" => foreign(500, to, directory, true).await,
             "member-storm" => member(&liar, |id| flood(id, FAR, vec![(value("32473:storm", 6, "x"), None)])).await,
             "member-stuffing" => {
                 let names = |id: u32| (0..1_000).map(|n| (value(&format!("32473:{id}-{n}"), 6, "x"), None)).collect();

@@ -13,7 +13,7 @@ fn serial(n: u8) -> Serial {
 }
 
 /// Writes certificates and keys of both domains.
-pub fn found(directory: &Path) {
+pub(crate) fn found(directory: &Path) {
     let now = OffsetDateTime::now_utc();
     let validity = Validity { from: now - Duration::HOUR, until: now + Duration::DAY };
     for (domain, names) in
@@ -32,7 +32,7 @@ pub fn found(directory: &Path) {
 }
 
 /// The substrate of one of them.
-pub fn substrate(kind: &str, directory: &str, name: &str) -> Arc<dyn Substrate> {
+pub(crate) fn substrate(kind: &str, directory: &str, name: &str) -> Arc<dyn Substrate> {
     if kind == "insecure-lab" {
         return Arc::new(InsecureLab);
     }

@@ -23,7 +23,7 @@ async fn node(kind: &str, directory: &str, name: &str) -> (Grasp, Asa) {
 }
 
 /// Accepts whatever is asked; says where.
-pub fn serve(kind: &str, directory: &str) {
+pub(crate) fn serve(kind: &str, directory: &str) {
     System::new().block_on(async {
         let (grasp, asa) = node(kind, directory, "server").await;
         let status = grasp.status().await.unwrap();
@@ -36,7 +36,7 @@ pub fn serve(kind: &str, directory: &str) {
 }
 
 /// Negotiates with the server all the time, and tells how often it has succeeded.
-pub fn ask(kind: &str, directory: &str, at: &str) {
+pub(crate) fn ask(kind: &str, directory: &str, at: &str) {
     System::new().block_on(async {
         let (_grasp, asa) = node(kind, directory, "client").await;
         let (address, port) = at.split_once(' ').unwrap();

@@ -7,6 +7,7 @@ mod support_tls;
 
 use fabric::*;
 use grasp::protocol::authorization::Act;
+use grasp::substrate::Substrate;
 use grasp::wire::{Answer, Framer, Limits, Locator, Message, decode};
 use grasp::{Asa, Grasp, Negotiated, Registration, Value};
 use hostile::*;
@@ -345,5 +346,33 @@ fn a_revoked_neighbour_is_cut_off() {
         assert_eq!(members(&a).await, ["b"]);
         sleep(s(200)).await;
         assert_eq!(members(&a).await, ["b"]);
+    });
+}
+
+/// A certificate whose name holds escapes, line ends or a forged line: the node is called by its acp-node-name instead.
+#[test]
+fn a_certificate_name_with_control_characters_is_not_used() {
+    paused(async {
+        let domain = Domain::new();
+        let link = domain.link();
+        let a = domain.start("a", &[link]);
+        let attacker = Attacker::on(&domain.fabric, link);
+        let port = attacker.neighbours_port(&a).await;
+        let mut open = Vec::new();
+        for name in ["x\u{1b}[2J", "x\n2026-01-01 ERROR forged", "x\r\0", "x\u{9b}1m", &"x".repeat(60_000)] {
+            let identity = domain.authority.issue(support_tls::Order { serial: 7, ..support_tls::member(name) });
+            let credentials = identity.credentials(&domain.authority, None);
+            let Ok(credentials) = credentials else { continue };
+            let substrate = grasp::substrate::tls::TlsSubstrate::new(credentials, domain.wall.settings()).unwrap();
+            if let Ok(secured) = substrate.connect(attacker.dial(port).await, port).await {
+                let mut stream = secured.stream;
+                let _ = stream.flush().await;
+                open.push(stream);
+            }
+        }
+        sleep(s(1)).await;
+        let names = members(&a).await;
+        assert_eq!(names.len(), 4, "{names:?}");
+        assert!(names.iter().all(|name| name == "0@acp.example.com"), "{names:?}");
     });
 }

@@ -3,7 +3,7 @@
 use crate::manifest::{Grasp, Substrate, Tls};
 use crate::secret::{SecretError, SecretSource, Surroundings, read_any, secret_file};
 use grasp::substrate::quads::{GroupKey, KeyError, MAX_SECRET_SIZE};
-use grasp::substrate::tls::{Credentials, CredentialsError, Settings, TlsSubstrate};
+use grasp::substrate::tls::{Credentials, CredentialsError, Fault, File, Settings, TlsSubstrate};
 use grasp::substrate::{InsecureLab, Quads, Substrate as Protection, Unprotected};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -30,8 +30,8 @@ pub(crate) enum Unprotectable {
     Key { place: SecretSource, error: KeyError },
     #[error("grasp.tls.{key}: {error}")]
     File { key: &'static str, error: SecretError },
-    #[error("{0}")]
-    Credentials(#[from] CredentialsError),
+    #[error("grasp.tls.{key} ({path}): {fault}")]
+    Credentials { key: &'static str, path: String, fault: Fault },
 }
 
 /// Sets up what the manifest names.
@@ -56,7 +56,8 @@ pub(crate) fn set_up(
             let warn_before = Duration::from_secs(u64::from(grasp.tls.warn_days) * DAY);
             let seen = Seen::look(&grasp.tls);
             let credentials = read(&grasp.tls)?;
-            let substrate = TlsSubstrate::new(credentials, Settings { warn_before, ..Settings::default() })?;
+            let substrate = TlsSubstrate::new(credentials, Settings { warn_before, ..Settings::default() })
+                .map_err(|error| blamed(&grasp.tls, error))?;
             let files = TlsFiles(Arc::new(Inner {
                 substrate: substrate.clone(),
                 tls: grasp.tls.clone(),
@@ -85,7 +86,19 @@ fn read(tls: &Tls) -> Result<Credentials, Unprotectable> {
         path => Some(file("revocations", path)?),
     };
     let revocations = revocations.as_ref().map(|list| list.as_slice());
-    Ok(Credentials::from_pem(&certificate, &key, &anchors, revocations, SystemTime::now())?)
+    Credentials::from_pem(&certificate, &key, &anchors, revocations, SystemTime::now())
+        .map_err(|error| blamed(tls, error))
+}
+
+/// Says which key of the manifest named the file that is wrong.
+fn blamed(tls: &Tls, CredentialsError { file, fault }: CredentialsError) -> Unprotectable {
+    let (key, path) = match file {
+        File::Certificate => ("certificate", &tls.certificate),
+        File::Key => ("key", &tls.key),
+        File::Anchors => ("anchors", &tls.anchors),
+        File::Revocations => ("revocations", &tls.revocations),
+    };
+    Unprotectable::Credentials { key, path: path.clone(), fault }
 }
 
 /// The files from which the substrate `tls` is fed. Cloning gives another handle.
@@ -148,7 +161,8 @@ impl TlsFiles {
     pub(crate) fn reload(&self) -> Result<(), String> {
         // Before they are read, so that a change in between is seen next time.
         *self.0.seen.lock().unwrap_or_else(PoisonError::into_inner) = Seen::look(&self.0.tls);
-        let read = read(&self.0.tls).and_then(|credentials| Ok(self.0.substrate.reload(credentials)?));
+        let read = read(&self.0.tls)
+            .and_then(|credentials| self.0.substrate.reload(credentials).map_err(|error| blamed(&self.0.tls, error)));
         let trouble = read.err().map(|error| format!("the credentials on disk are not in force: {error}"));
         match &trouble {
             None => tracing::info!("certificate, key, anchors and revocations have been read again"),

@@ -255,7 +255,7 @@ pub(crate) fn attack(attack: &str, kind: &str, directory: &str, at: &str) {
                 let question = |id: u32| Message::Discovery {
                     session_id: id,
                     initiator: FAR.into(),
-                    objective: Objective::negotiation(&format!("32473:{id}")),
+                    objective: Objective::negotiation(format!("32473:{id}")),
                 };
                 multicasts(5_000, "discoveries", |id| question(id).encode()).await;
             }

@@ -103,7 +103,7 @@ fn the_discovery_cache_keeps_its_bounds() {
         link: A,
         diverted: false,
         heard: at(heard),
-        expires: at(if n % 5 == 0 { heard + 10 } else { 1_000_000 }),
+        expires: at(if n.is_multiple_of(5) { heard + 10 } else { 1_000_000 }),
     };
     for n in 0..10 {
         cache.insert(at(0), &format!("quiet{n}"), entry(1, 0, None));

@@ -32,6 +32,7 @@ interop:
 bench:
     cargo bench -p grasp --benches
     cargo bench -p asa --bench laboratory
+    cargo bench -p asa --bench attacks
     cargo run --release -p grasp --example ten_thousand
 
 # Rewrites recorded expectations from what the code does now; read the difference before committing it.

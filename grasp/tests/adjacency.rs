@@ -12,7 +12,7 @@ use grasp::protocol::authorization::{Act, Authorization};
 use grasp::protocol::{LinkId, Member};
 use grasp::substrate::{Carrier, Secured, Substrate};
 use grasp::wire::{Message, decode};
-use grasp::{Grasp, Negotiated, NodeConfig, Objective, Registration, Value};
+use grasp::{Grasp, Negotiated, NodeConfig, Objective, Rapid, Registration, Value};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -343,4 +343,30 @@ fn a_storm_of_one_neighbour_leaves_the_others_alone() {
 
 async fn link_local(node: &Grasp) -> std::net::IpAddr {
     node.status().await.unwrap().links[0].2.into()
+}
+
+/// ASA-S-04: a value does not leave with the answer to a discovery for whoever may discover and not request.
+#[test]
+fn rapid_answers_give_no_value_to_who_may_not_request() {
+    paused(async {
+        for rapid in [Rapid::Response, Rapid::Synch] {
+            let world = World::new();
+            let link = world.link();
+            let rules = [(NAME.to_owned(), [(Act::Request, vec!["friend".to_owned()])].into())].into();
+            let server = world.start_with("server", &[link], Authorization { rules });
+            let registration = Registration { rapid, ..Registration::default() };
+            let serving = asa_with(&server, "S", &syn(NAME), registration).await;
+            serving.listen_synchronize(&with(&syn(NAME), 42)).await.unwrap();
+            let (friend, other) = (world.start("friend", &[link]), world.start("other", &[link]));
+            sleep(s(10)).await;
+            let read = async |node: &Grasp| {
+                let asa = asa(node, "R", &syn(NAME)).await;
+                let found = asa.discover(&syn(NAME), s(1), None).await.unwrap();
+                let value = asa.synchronize_rapidly(&syn(NAME), None, s(5), true).await;
+                (found.len(), value.ok().map(|objective| number(&objective)))
+            };
+            assert_eq!(read(&friend).await.1, Some(42), "{rapid:?}");
+            assert_eq!(read(&other).await, (1, None), "{rapid:?}");
+        }
+    });
 }

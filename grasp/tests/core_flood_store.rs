@@ -99,7 +99,7 @@ fn only_synchronization_objectives_are_kept() {
         assert_eq!((node.core.store().len(), floods(&outputs).len()), (kept, 1), "flags {bits}");
     }
     let v = Message::Flood { session_id: 1, initiator: IpAddr::V6(gua(9)), ttl: 0, objectives: vec![] };
-    let heard = Heard { link: A, source: source(9, A), raw: v.encode(), message: v };
+    let heard = Heard { link: A, source: source(9, A), raw: v.encode(), message: v, restricted: false };
     assert!(floods(&node.feed(Input::Heard(heard))).is_empty());
 }
 

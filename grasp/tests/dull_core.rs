@@ -49,7 +49,7 @@ fn fair(peer: u16, session_id: u32) -> Message {
 }
 
 fn heard(source: SocketAddr, message: Message) -> Heard {
-    Heard { link: A, source, raw: message.encode(), message }
+    Heard { link: A, source, raw: message.encode(), message, restricted: false }
 }
 
 fn asks(initiator: Ipv6Addr, name: &str, loop_count: u8) -> Message {
@@ -438,7 +438,7 @@ proptest! {
         }
         for (n, (message, from, link)) in arrivals.into_iter().enumerate() {
             let source = SocketAddr::new(from.into(), 5000);
-            let heard = Heard { link, source, raw: message.encode(), message };
+            let heard = Heard { link, source, raw: message.encode(), message, restricted: false };
             let admitted = Dull::infrastructure().admits(&heard).is_ok();
             core.now = at(n as u64 * 50);
             floods_core.now = core.now;

@@ -217,11 +217,12 @@ impl Adjacency {
         let passed = match &message {
             WireMessage::Noop => return,
             WireMessage::Flood { .. } => {
-                let heard = Heard { link, source, raw, message };
+                let heard = Heard { link, source, raw, message, restricted: false };
                 wiring.flood.try_send(flood::Feed(flooding::Input::Heard(heard))).is_ok()
             }
             WireMessage::Discovery { .. } | WireMessage::Response { .. } | WireMessage::Synch { .. } => {
-                let heard = Heard { link, source, raw, message };
+                let restricted = around.restricts(&message, neighbour.member.as_ref());
+                let heard = Heard { link, source, raw, message, restricted };
                 wiring.discovery.try_send(discovery::Feed(discovering::Input::Heard(heard))).is_ok()
             }
             WireMessage::RequestNegotiation { .. }

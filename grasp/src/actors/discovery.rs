@@ -244,13 +244,14 @@ impl Handler<HeardByStream> for Discovery {
     fn handle(&mut self, heard: HeardByStream, ctx: &mut Context<Self>) {
         let HeardByStream { caller, message, raw } = heard;
         let peer = caller.peer;
+        let restricted = self.around.restricts(&message, caller.member.as_ref());
         let Some(connection) = caller.take() else { return };
         if self.streams.len() >= STREAMS {
             self.around.tally.count("connections_refused", "unicast discovery");
             return;
         }
         self.streams.insert(peer, connection);
-        self.feed(Input::Heard(Heard { link: 0, source: peer, raw, message }), ctx);
+        self.feed(Input::Heard(Heard { link: 0, source: peer, raw, message, restricted }), ctx);
         // No answer means that none will come: by unicast nothing is relayed.
         self.streams.remove(&peer);
     }

@@ -86,15 +86,16 @@ impl Link {
         let kind = message.message_type();
         tally.count("messages_received", kind.name());
         let link = self.id;
+        let restricted = self.around.restricts(&message, None);
         let passed = match (&message, multicast) {
             (WireMessage::Noop, _) => return,
             (WireMessage::Flood { .. }, true) => {
-                let heard = Heard { link, source, raw, message };
+                let heard = Heard { link, source, raw, message, restricted };
                 self.wiring.flood.try_send(flood::Feed(flooding::Input::Heard(heard))).is_ok()
             }
             (WireMessage::Discovery { .. }, true)
             | (WireMessage::Response { .. } | WireMessage::Synch { .. }, false) => {
-                let heard = Heard { link, source, raw, message };
+                let heard = Heard { link, source, raw, message, restricted };
                 self.wiring.discovery.try_send(discovery::Feed(discovering::Input::Heard(heard))).is_ok()
             }
             _ => {

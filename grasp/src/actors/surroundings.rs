@@ -8,7 +8,7 @@ use crate::protocol::authorization::{Act, Authorization, member_name};
 use crate::recorder::Recorder;
 use crate::shell::Clock;
 use crate::substrate::Substrate;
-use crate::wire::Limits;
+use crate::wire::{Limits, Message};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use supervision::{Supervisor, Vitals};
@@ -71,6 +71,13 @@ impl Surroundings {
             self.tally.count("denied", format!("{act} {objective}"));
         }
         permitted
+    }
+
+    /// Tells whether whoever sends this discovery may not have the value of what it asks for: then it is told where the objective
+    /// is, and will be denied there.
+    pub(crate) fn restricts(&self, message: &Message, member: Option<&Member>) -> bool {
+        let Message::Discovery { objective, .. } = message else { return false };
+        !self.authorization.permits(Act::Request, &objective.name, member)
     }
 
     pub(crate) fn limits(&self) -> Limits {

@@ -17,4 +17,7 @@ pub struct Heard {
     pub raw: Vec<u8>,
     /// The message.
     pub message: Message,
+    /// Whoever sent it may ask who supports the objective, but not for its value.
+    #[serde(default)]
+    pub restricted: bool,
 }

@@ -227,7 +227,7 @@ impl Node {
     fn hear(&mut self, source: &mut Source<'_>, raw: Vec<u8>, message: Message) {
         let link = source.small(4).into();
         let from: SocketAddr = (source.address(), 7017).into();
-        let heard = Heard { link, source: from, raw, message };
+        let heard = Heard { link, source: from, raw, message, restricted: false };
         self.discovery.handle(self.now, discovery::Input::Heard(heard.clone()));
         self.flood.handle(self.now, flood::Input::Heard(heard));
     }

@@ -130,7 +130,7 @@ impl Driver<Discovery> {
     }
 
     pub fn hear_raw(&mut self, link: LinkId, source: SocketAddr, raw: &[u8]) -> Vec<discovery::Output> {
-        let heard = Heard { link, source, raw: raw.to_vec(), message: message(raw) };
+        let heard = Heard { link, source, raw: raw.to_vec(), message: message(raw), restricted: false };
         self.feed(discovery::Input::Heard(heard))
     }
 
@@ -151,7 +151,8 @@ impl Driver<Flood> {
     }
 
     pub fn hear_raw(&mut self, link: LinkId, raw: &[u8]) -> Vec<flood::Output> {
-        let heard = Heard { link, source: source(7, link), raw: raw.to_vec(), message: message(raw) };
+        let heard =
+            Heard { link, source: source(7, link), raw: raw.to_vec(), message: message(raw), restricted: false };
         self.feed(flood::Input::Heard(heard))
     }
 

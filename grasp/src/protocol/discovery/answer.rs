@@ -22,6 +22,8 @@ pub(super) struct Asked {
     pub(super) objective: Objective,
     pub(super) link: LinkId,
     pub(super) source: SocketAddr,
+    /// A value in the answer would be more than whoever asks may have.
+    pub(super) restricted: bool,
 }
 
 impl Discovery {
@@ -45,7 +47,7 @@ impl Discovery {
     fn own_response(&self, asked: &Asked, announcement: &Announcement) -> Option<Message> {
         let Asked { session_id, initiator, .. } = *asked;
         let (mut objective, dull) = (None, self.config.dull.is_some());
-        match &announcement.rapid {
+        match announcement.rapid.as_ref().filter(|_| !asked.restricted) {
             Some((Rapid::Synch, _)) if dull => {}
             Some((Rapid::Response, current)) if dull => objective = Some(current.clone().with_loop_count(LOOP_COUNT)),
             Some((Rapid::Synch, current)) if asked.objective.is_synchronizable() && current.value.is_some() => {

@@ -97,7 +97,7 @@ impl Discovery {
             self.counters.dull.count(refusal);
             return;
         }
-        let Heard { link, source, raw, message } = heard;
+        let Heard { link, source, raw, message, restricted } = heard;
         match message {
             Message::Discovery { session_id, initiator, objective } => {
                 let origin = ask::everywhere(session_id, initiator);
@@ -116,7 +116,7 @@ impl Discovery {
                     self.counters.duplicates += 1;
                     return;
                 }
-                let asked = answer::Asked { session_id, initiator, objective, link, source };
+                let asked = answer::Asked { session_id, initiator, objective, link, source, restricted };
                 if !self.answer(now, &asked) {
                     self.relay(now, &asked, origin, &raw);
                 }

@@ -98,7 +98,7 @@ impl Flood {
             self.counters.dull.count(refusal);
             return;
         }
-        let Heard { link, source, raw, message } = heard;
+        let Heard { link, source, raw, message, .. } = heard;
         let Message::Flood { session_id, initiator, ttl, objectives } = message else {
             self.counters.unexpected += 1;
             return;

@@ -46,7 +46,7 @@ fn place(byte: u8) -> SocketAddrV6 {
 pub(crate) fn adjacency_body(input: &[u8]) {
     let config =
         AdjacencyConfig { candidates: 9, dials: 3, connections: 7, per_address: 2, ..AdjacencyConfig::default() };
-    let mut core = Adjacency::new(config.clone(), place(0x22), Time::default());
+    let mut core = Adjacency::new(config.clone(), place(0x22), 7, Time::default());
     let mut shell = Shell::default();
     for step in input.chunks_exact(3).take(4096) {
         let [what, whom, pause] = [step[0], step[1], step[2]];

@@ -80,6 +80,8 @@ pub(crate) struct Parts {
     pub(crate) dull: Grasp,
     pub(crate) around: Surroundings,
     pub(crate) wiring: Wiring,
+    /// Decides whom to dial first among equals.
+    pub(crate) seed: u64,
 }
 
 /// A neighbour's connection.
@@ -107,7 +109,7 @@ impl Adjacency {
     pub(crate) fn new(parts: Parts) -> Self {
         let Parts { id, address, around, .. } = &parts;
         let own = SocketAddrV6::new(*address, parts.listener.port(), 0, *id);
-        let core = Core::new(AdjacencyConfig::default(), own, around.clock.now());
+        let core = Core::new(AdjacencyConfig::default(), own, parts.seed, around.clock.now());
         let label = format!("adjacency-{}", parts.name);
         let pump = Pump::new(core, around.clock.clone(), around.recorder.clone(), &around.name, label);
         let (announce, orders) = mpsc::channel(1);

@@ -4,9 +4,10 @@
 //! Each node announces itself on the link by DULL floods. Of two nodes the one with the lower address and port dials, the other
 //! one only if it waits in vain. A connection is alive as long as something comes on it; each side sees to that.
 
+use super::rate::Bucket;
 use super::{Machine, Time};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{Ipv6Addr, SocketAddrV6};
 use std::time::Duration;
 
@@ -20,13 +21,18 @@ pub struct AdjacencyConfig {
     pub announce_every: Duration,
     /// Least time between two announcements that newcomers call for.
     pub announce_soonest: Duration,
-    /// Neighbours known by announcement; one that has failed makes room.
+    /// Neighbours known by announcement; when there are more, one of those with the least claim makes room, at random.
     pub candidates: usize,
-    /// Attempts to connect at once.
+    /// Attempts to connect at once: enough that a place that does not answer keeps no other waiting.
     pub dials: usize,
+    /// Places never heard of before that are taken at once, and the average time for each further one. Addresses at which a member
+    /// has been are taken in any case.
+    pub newcomers: u32,
+    /// See [`AdjacencyConfig::newcomers`].
+    pub newcomer_every: Duration,
     /// Connections at once.
     pub connections: usize,
-    /// Accepted connections from one address at once; the oldest makes room.
+    /// Accepted connections from one address at once, of which the oldest makes room, and places announced at one address.
     pub per_address: usize,
     /// How long the node with the higher address waits to be dialled.
     pub grace: Duration,
@@ -45,8 +51,10 @@ impl Default for AdjacencyConfig {
         Self {
             announce_every: Duration::from_secs(60),
             announce_soonest: Duration::from_secs(3),
-            candidates: 256,
-            dials: 16,
+            candidates: 1_024,
+            dials: 256,
+            newcomers: 256,
+            newcomer_every: Duration::from_millis(16),
             connections: 256,
             per_address: 8,
             grace: Duration::from_secs(5),
@@ -126,6 +134,7 @@ pub struct AdjacencyCounters {
     pub refused: u64,
     pub silent: u64,
     pub candidates_full: u64,
+    pub newcomers_refused: u64,
     pub connections_full: u64,
     pub connections_replaced: u64,
 }
@@ -143,6 +152,10 @@ struct Candidate {
     state: State,
     failures: u32,
     expires: Option<Time>,
+    /// How often it has been announced, up to 2: what a forger says once is not worth as much.
+    announced: u8,
+    /// Decides among equals; random, so that nobody can choose to be first.
+    lot: u64,
     /// Heard of since a connection from its address last ended: it may be the one that has connected now.
     fresh: bool,
 }
@@ -161,8 +174,10 @@ impl Candidate {
 
 #[derive(Debug)]
 struct Open {
-    /// Who has connected; `None` if this node has.
-    from: Option<Ipv6Addr>,
+    /// Who is at its other end.
+    peer: Ipv6Addr,
+    /// Whether that has connected, and not this node.
+    accepted: bool,
     heard: Time,
     /// Something has come: the peer takes this node for a member as well.
     alive: bool,
@@ -176,6 +191,13 @@ pub struct Adjacency {
     own: SocketAddrV6,
     candidates: BTreeMap<(Ipv6Addr, u16), Candidate>,
     open: BTreeMap<ConnectionId, Open>,
+    /// Addresses at which somebody has proved membership.
+    proven: BTreeSet<Ipv6Addr>,
+    /// The state of the lots.
+    random: u64,
+    newcomers: Bucket,
+    /// When somebody may be due to be dialled; `None` until an attempt ends.
+    next_dial: Option<Time>,
     announced: Option<Time>,
     /// Announcements made of the first ones.
     first: usize,
@@ -185,19 +207,23 @@ pub struct Adjacency {
 }
 
 impl Adjacency {
-    /// A core that accepts connections at `own` and announces itself as soon as it is woken.
+    /// A core that accepts connections at `own` and announces itself as soon as it is woken; `seed` decides among equals.
     #[must_use]
-    pub fn new(config: AdjacencyConfig, own: SocketAddrV6, now: Time) -> Self {
+    pub fn new(config: AdjacencyConfig, own: SocketAddrV6, seed: u64, now: Time) -> Self {
         Self {
-            config,
             own,
             candidates: BTreeMap::new(),
             open: BTreeMap::new(),
+            proven: BTreeSet::new(),
+            random: seed | 1,
+            newcomers: Bucket::new(config.newcomer_every, config.newcomers),
+            next_dial: None,
             announced: None,
             first: 0,
             announce: now,
             counters: AdjacencyCounters::default(),
             outputs: VecDeque::new(),
+            config,
         }
     }
 
@@ -230,48 +256,92 @@ impl Adjacency {
         }
         let expires = lifetime.map(|lifetime| now + lifetime);
         if let Some(known) = self.candidates.get_mut(&key) {
-            (known.expires, known.fresh) = (expires, true);
+            (known.expires, known.fresh, known.announced) = (expires, true, 2);
             return;
         }
-        if self.candidates.len() >= self.config.candidates && !self.make_room(now) {
+        if !self.proven.contains(at.ip()) && !self.newcomers.take(now) {
+            self.counters.newcomers_refused += 1;
+            return;
+        }
+        if !self.make_room(now, *at.ip()) {
             self.counters.candidates_full += 1;
             return;
         }
         let first = if Self::key(&self.own) < key { now } else { now + self.config.grace };
-        self.candidates.insert(key, Candidate { state: State::Waiting(first), failures: 0, expires, fresh: true });
+        let lot = self.draw();
+        let state = State::Waiting(first);
+        self.next_dial = Some(self.next_dial.map_or(first, |next| next.min(first)));
+        self.candidates.insert(key, Candidate { state, failures: 0, expires, announced: 1, lot, fresh: true });
         // Who is new has not heard of this node yet.
         let soon = self.announced.map_or(now, |last| last + self.config.announce_soonest).max(now);
         self.announce = self.announce.min(soon);
     }
 
-    /// Forgets one that is not connected: expired ones, else the one that has failed most.
-    fn make_room(&mut self, now: Time) -> bool {
-        self.candidates.retain(|_, one| {
-            !matches!(one.state, State::Waiting(_)) || one.expires.is_none_or(|expires| expires > now)
-        });
+    /// Sees to it that there is room for one more, there and in all. Whoever floods the link with places that lead nowhere takes
+    /// room from others of the kind: known members and those announced more than once stay.
+    fn make_room(&mut self, now: Time, address: Ipv6Addr) -> bool {
+        let here = (address, 0)..=(address, u16::MAX);
+        if self.candidates.range(here.clone()).count() >= self.config.per_address {
+            let waiting = self.candidates.range(here).filter(|(_, one)| matches!(one.state, State::Waiting(_)));
+            let last = waiting.max_by_key(|(key, one)| self.rank(key, one)).map(|(key, _)| *key);
+            return last.is_some_and(|key| self.candidates.remove(&key).is_some());
+        }
         if self.candidates.len() < self.config.candidates {
             return true;
         }
-        let waiting =
-            self.candidates.iter().filter(|(_, one)| matches!(one.state, State::Waiting(_)) && one.failures > 0);
-        let Some(key) = waiting.max_by_key(|(_, one)| one.failures).map(|(key, _)| *key) else { return false };
+        self.forget_expired(now);
+        if self.candidates.len() < self.config.candidates {
+            return true;
+        }
         self.counters.candidates_full += 1;
-        self.candidates.remove(&key);
-        true
+        let waiting = self.candidates.iter().filter(|(_, one)| matches!(one.state, State::Waiting(_)));
+        let last = waiting.max_by_key(|(key, one)| self.rank(key, one)).map(|(key, _)| *key);
+        last.is_some_and(|key| self.candidates.remove(&key).is_some())
     }
 
-    fn opened(&mut self, now: Time, connection: ConnectionId, from: Option<Ipv6Addr>) {
+    fn forget_expired(&mut self, now: Time) {
+        self.candidates.retain(|_, one| {
+            !matches!(one.state, State::Waiting(_)) || one.expires.is_none_or(|expires| expires > now)
+        });
+    }
+
+    /// Who comes first, to be dialled and to stay: known members, those announced more than once, those that have failed less.
+    fn rank(&self, key: &(Ipv6Addr, u16), one: &Candidate) -> (bool, bool, u32, u64) {
+        (!self.proven.contains(&key.0), one.announced < 2 || one.failures > 0, one.failures, one.lot)
+    }
+
+    /// The next lot (xorshift64).
+    fn draw(&mut self) -> u64 {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        self.random
+    }
+
+    /// Somebody at the address is a member. The newest take the place of the others when there are too many.
+    fn prove(&mut self, address: Ipv6Addr) {
+        if self.proven.len() >= self.config.connections && !self.proven.contains(&address) {
+            let connected: BTreeSet<Ipv6Addr> = self.open.values().map(|open| open.peer).collect();
+            self.proven.retain(|known| connected.contains(known));
+        }
+        if self.proven.len() < self.config.connections {
+            self.proven.insert(address);
+        }
+    }
+
+    fn opened(&mut self, now: Time, connection: ConnectionId, peer: Ipv6Addr, accepted: bool) {
         let keep_alive = now + self.config.keep_alive;
-        self.open.insert(connection, Open { from, heard: now, alive: false, keep_alive });
+        self.open.insert(connection, Open { peer, accepted, heard: now, alive: false, keep_alive });
     }
 
     fn dialled(&mut self, now: Time, at: &SocketAddrV6, connection: ConnectionId) {
+        self.next_dial = Some(now);
         let full = self.open.len() >= self.config.connections;
         match self.candidates.get_mut(&Self::key(at)) {
             Some(candidate) if matches!(candidate.state, State::Dialling) && !full => {
                 candidate.state = State::Connected(connection);
                 self.counters.dialled += 1;
-                self.opened(now, connection, None);
+                self.opened(now, connection, *at.ip(), false);
             }
             known => {
                 if let Some(candidate) = known {
@@ -291,10 +361,15 @@ impl Adjacency {
         }
         self.counters.refused += 1;
         candidate.back_off(now, config);
+        // Where many are heard of, those heard of once are not tried twice.
+        if candidate.announced < 2 && self.candidates.len() > config.candidates / 2 && !self.proven.contains(at.ip()) {
+            self.candidates.remove(&Self::key(at));
+        }
+        self.next_dial = Some(now);
     }
 
     fn accepted(&mut self, now: Time, from: Ipv6Addr, connection: ConnectionId) {
-        let from_there = self.open.iter().filter(|(_, open)| open.from == Some(from));
+        let from_there = self.open.iter().filter(|(_, open)| open.accepted && open.peer == from);
         let (count, oldest) = (from_there.clone().count(), from_there.min_by_key(|(id, _)| **id).map(|(id, _)| *id));
         if let Some(oldest) = oldest.filter(|_| count >= self.config.per_address) {
             self.counters.connections_replaced += 1;
@@ -306,12 +381,13 @@ impl Adjacency {
             return;
         }
         self.counters.accepted += 1;
-        self.opened(now, connection, Some(from));
+        self.opened(now, connection, from, true);
+        self.prove(from);
     }
 
     fn closed(&mut self, now: Time, connection: ConnectionId) {
         let open = self.open.remove(&connection);
-        if let Some(Open { from: Some(address), .. }) = open {
+        if let Some(Open { peer: address, accepted: true, .. }) = open {
             self.candidates.range_mut((address, 0)..=(address, u16::MAX)).for_each(|(_, one)| one.fresh = false);
         }
         let its = |candidate: &&mut Candidate| matches!(candidate.state, State::Connected(id) if id == connection);
@@ -323,6 +399,7 @@ impl Adjacency {
             }
             candidate.back_off(now, &self.config);
         }
+        self.next_dial = Some(now);
     }
 
     fn announce_if_due(&mut self, now: Time) {
@@ -340,33 +417,41 @@ impl Adjacency {
     fn is_met(&self, address: Ipv6Addr) -> bool {
         let at_address = self.candidates.range((address, 0)..=(address, u16::MAX));
         let missing = at_address.filter(|(_, one)| one.fresh && !matches!(one.state, State::Connected(_))).count();
-        self.open.values().filter(|open| open.from == Some(address)).count() >= missing
+        self.open.values().filter(|open| open.accepted && open.peer == address).count() >= missing
     }
 
     fn dial_if_due(&mut self, now: Time) {
-        self.candidates.retain(|_, one| {
-            !matches!(one.state, State::Waiting(_)) || one.expires.is_none_or(|expires| expires > now)
-        });
-        let dialling = self.candidates.values().filter(|one| matches!(one.state, State::Dialling)).count();
-        let mut free = self.config.dials.saturating_sub(dialling);
-        let mut due: Vec<_> = self
-            .candidates
-            .iter()
-            .filter_map(|(key, one)| Some((one.failures, one.waits_until().filter(|at| *at <= now)?, *key)))
-            .collect();
-        // Those that have never failed first, so that names that lead nowhere keep nobody waiting.
+        if self.next_dial.is_none_or(|next| next > now) {
+            return;
+        }
+        self.forget_expired(now);
+        let mut free = self.config.dials.saturating_sub(self.dialling());
+        let due = |(key, one): (&(Ipv6Addr, u16), &Candidate)| {
+            one.waits_until().filter(|at| *at <= now).map(|_| (self.rank(key, one), *key))
+        };
+        let mut due: Vec<_> = self.candidates.iter().filter_map(due).collect();
         due.sort_unstable();
-        for (_, _, key) in due {
+        for (_, key) in due {
+            if free == 0 {
+                break;
+            }
             let met = self.is_met(key.0);
             let Some(candidate) = self.candidates.get_mut(&key) else { continue };
             if met {
                 candidate.state = State::Waiting(now + self.config.keep_alive);
-            } else if free > 0 {
+            } else {
                 free -= 1;
                 candidate.state = State::Dialling;
                 self.outputs.push_back(Output::Dial(SocketAddrV6::new(key.0, key.1, 0, self.own.scope_id())));
             }
         }
+        let waiting = self.candidates.values().filter_map(Candidate::waits_until);
+        // With no attempt free, the end of one is awaited.
+        self.next_dial = waiting.min().filter(|_| free > 0);
+    }
+
+    fn dialling(&self) -> usize {
+        self.candidates.values().filter(|one| matches!(one.state, State::Dialling)).count()
     }
 
     fn look_after_connections(&mut self, now: Time) {
@@ -399,6 +484,8 @@ impl Machine for Adjacency {
             Input::Heard { connection } => {
                 if let Some(open) = self.open.get_mut(&connection) {
                     (open.heard, open.alive) = (now, true);
+                    let peer = open.peer;
+                    self.prove(peer);
                 }
             }
             Input::Closed { connection } => self.closed(now, connection),
@@ -417,12 +504,8 @@ impl Machine for Adjacency {
     }
 
     fn deadline(&self) -> Option<Time> {
-        let free =
-            self.candidates.values().filter(|one| matches!(one.state, State::Dialling)).count() < self.config.dials;
-        // With no attempt free, the end of one wakes the core.
-        let dials = self.candidates.values().filter_map(Candidate::waits_until).filter(|_| free);
         let silence = self.config.silence;
         let connections = self.open.values().map(|open| open.keep_alive.min(open.heard + silence));
-        dials.chain(connections).chain([self.announce]).min()
+        connections.chain(self.next_dial).chain([self.announce]).min()
     }
 }

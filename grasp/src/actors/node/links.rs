@@ -11,6 +11,7 @@ use crate::net::Interface;
 use crate::protocol::{LinkId, LinkInfo, Topology, discovery as discovering, flood as flooding};
 use crate::substrate::{Carrier, Dull as Insecure};
 use actix::prelude::*;
+use rand::RngExt;
 use std::io;
 use std::net::Ipv6Addr;
 use std::sync::Arc;
@@ -71,7 +72,9 @@ impl Node {
             Carrier::Connections => {
                 let listener = self.around.network.listen_on(interface)?.into();
                 let dull = self.start_dull(interface)?.ok_or(io::ErrorKind::Unsupported)?;
-                let parts = adjacency::Parts { id, name: own, address, listener, dull: dull.clone(), around, wiring };
+                let (dull, seed) = (dull.clone(), self.random.random());
+                let parts =
+                    adjacency::Parts { id, name: own, address, listener, dull: dull.clone(), around, wiring, seed };
                 let make = move |_| Adjacency::new(parts);
                 let port = Port::Neighbours(self.supervisor.child(&role, Lifetime::Permanent, make));
                 OpenLink { name, address, port, dull: Some(dull) }

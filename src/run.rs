@@ -104,6 +104,7 @@ async fn serve(
         levels: levels.map(|levels| Arc::new(ChangedLevels(levels)) as Arc<dyn LogLevels>),
         fatal: Arc::new(move |reason| give_up(reason, &gave_up)),
         on_round: Some(alive(notifier.clone())),
+        on_waiting: Some(waiting(notifier.clone())),
         prompt: Some(Arc::new(keys::quads::ask)),
         ..Stage::new(Arc::new(Kernel::new()), &classes::all(), sink)
     };
@@ -221,6 +222,14 @@ fn give_up(reason: &str, gave_up: &mpsc::Sender<()>) {
     if last.is_err() {
         tracing::error!("the system gives no thread for the last resort");
     }
+}
+
+/// Tells the service manager that nothing here is wrong although the node cannot speak yet: to start the process anew would not help.
+fn waiting(notifier: Arc<Notifier>) -> Arc<dyn Fn(&str) + Send + Sync> {
+    Arc::new(move |reason| {
+        notified(notifier.ready(&format!("waiting: {reason}")));
+        notified(notifier.watchdog());
+    })
 }
 
 /// Tells the service manager, in time, that everybody answers.

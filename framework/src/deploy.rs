@@ -4,10 +4,11 @@ use crate::class::Class;
 use crate::control::{Command, Failure};
 use crate::event::{Event, Events};
 use crate::manifest::{Effective, Loaded, Manifest, Substrate};
-use crate::protection::{self, Prompt, TlsFiles, Unprotectable};
+use crate::protection::{self, Prompt, TlsFiles};
 use crate::root::{Args, Begin, End, Execute, Fatal, LogLevels, NodeFailed, Reread, Root};
 use actix::Recipient;
 use grasp::net::Network;
+use grasp::substrate::Substrate as Protection;
 use grasp::{Grasp, Interfaces, NodeConfig};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -17,6 +18,8 @@ use supervision::{Exit, Incident, Mailbox, Observer, Tree, WeakMailbox, stand_al
 
 /// How long a node waits for its interfaces before it says, again and again, that they are missing.
 const LINK_PATIENCE: Duration = Duration::from_secs(5);
+/// Pause between looks at credentials that are not valid yet or any more, when a node starts.
+const CREDENTIAL_LOOK: Duration = Duration::from_secs(5);
 /// Pause between looks at the links meanwhile.
 const LINK_LOOK: Duration = Duration::from_millis(20);
 /// What belongs to the node and to no instance.
@@ -78,6 +81,8 @@ pub struct Stage {
     pub fatal: Fatal,
     /// Asks a person for a secret; `None` where nobody is.
     pub prompt: Option<Prompt>,
+    /// Hears why the node cannot start yet, again and again until it can.
+    pub on_waiting: Option<Hears<str>>,
     /// Where the actors are entered; `None` makes a tree of its own.
     pub tree: Option<Tree>,
     /// Hears of each round of the watchdog, on the watchdog's thread.
@@ -100,6 +105,7 @@ impl Stage {
             levels: None,
             fatal: Arc::new(|reason| tracing::error!(reason, "nothing here can help any more")),
             prompt: None,
+            on_waiting: None,
             tree: None,
             on_round: None,
             on_incident: None,
@@ -166,13 +172,10 @@ impl Deployment {
             tree,
             on_round,
             on_incident,
+            on_waiting,
         } = stage;
         let manifest = &loaded.manifest;
-        let unprotected = |error: Unprotectable| DeployError::Substrate {
-            node: manifest.node.name.clone(),
-            reason: error.to_string(),
-        };
-        let (substrate, tls) = protection::set_up(&manifest.grasp, prompt.as_ref()).map_err(unprotected)?;
+        let (substrate, tls) = protect(manifest, prompt.as_ref(), on_waiting.as_ref()).await?;
         let observer: Option<Observer> =
             on_incident.map(|hears| Box::new(move |one: &Incident| hears(one)) as Observer);
         let tree = tree.unwrap_or_else(|| Tree::with(simulated, observer));
@@ -293,6 +296,30 @@ impl Deployment {
 
     fn guardian(&self) -> std::sync::MutexGuard<'_, Guardian> {
         self.guardian.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Sets up the substrate. A node whose certificate has ended, or whose clock is not set yet, is no reason to end: it waits for a
+/// certificate that is valid (RFC 8994 §6.2.5.5, §6.9.2).
+async fn protect(
+    manifest: &Manifest,
+    prompt: Option<&Prompt>,
+    on_waiting: Option<&Hears<str>>,
+) -> Result<(Arc<dyn Protection>, Option<TlsFiles>), DeployError> {
+    loop {
+        let error = match protection::set_up(&manifest.grasp, prompt) {
+            Ok(protected) => return Ok(protected),
+            Err(error) => error,
+        };
+        let (node, reason) = (&manifest.node.name, error.to_string());
+        if !error.may_pass() {
+            return Err(DeployError::Substrate { node: node.clone(), reason });
+        }
+        tracing::error!(node, reason, "GRASP does not speak; waiting for a certificate that is valid");
+        if let Some(hears) = on_waiting {
+            hears(&reason);
+        }
+        tokio::time::sleep(CREDENTIAL_LOOK).await;
     }
 }
 

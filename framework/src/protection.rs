@@ -34,6 +34,13 @@ pub(crate) enum Unprotectable {
     Credentials { key: &'static str, path: String, fault: Fault },
 }
 
+impl Unprotectable {
+    /// Whether time, or a new certificate in the place of this one, may mend it.
+    pub(crate) fn may_pass(&self) -> bool {
+        matches!(self, Self::Credentials { fault: Fault::Expired(_) | Fault::NotYetValid(_), .. })
+    }
+}
+
 /// Sets up what the manifest names.
 pub(crate) fn set_up(
     grasp: &Grasp,
@@ -113,7 +120,7 @@ struct Inner {
     trouble: Mutex<Option<String>>,
 }
 
-/// What tells one state of the files from another: time of change, size and inode of each.
+/// What tells one state of the files from another: time of change of content or mode, size and inode of each.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Seen(Vec<Option<(i64, i64, u64, u64)>>);
 
@@ -121,12 +128,13 @@ impl Seen {
     fn look(tls: &Tls) -> Self {
         let key = match (secret_file(&tls.key), credentials()) {
             (Some(SecretSource::Credential(name)), Some(directory)) => directory.join(name),
+            (Some(SecretSource::File(path)), _) => path,
             _ => PathBuf::from(&tls.key),
         };
         let paths = [tls.certificate.clone().into(), key, tls.anchors.clone().into(), tls.revocations.clone().into()];
         let about = |path: PathBuf| {
             let about = std::fs::metadata(path).ok()?;
-            Some((about.mtime(), about.mtime_nsec(), about.size(), about.ino()))
+            Some((about.ctime(), about.ctime_nsec(), about.size(), about.ino()))
         };
         Self(paths.into_iter().map(about).collect())
     }

@@ -147,3 +147,54 @@ fn rights_of_the_manifest_are_kept() {
         gray.kill();
     });
 }
+
+/// ASA-S-07: a node whose certificate is not valid yet, or whose clock is wrong, waits for one that is, and does not end.
+#[test]
+fn a_node_waits_for_a_certificate_that_is_valid() {
+    in_namespaces(|lab| {
+        let hosts = lab.lan(2);
+        let domain = Domain::new("acp.example.com");
+        let bank = domain.member("bank");
+        domain.date_forward(&bank);
+        let socket = format!("control.socket={}", bank.directory.join("c.sock").display());
+        let mut command = hosts[0].command(ASA).args(["run", "config/briggs.toml", "--interface", "e0"]);
+        for set in bank.settings().iter().chain([&socket]) {
+            command = command.args(["--set", set]);
+        }
+        let node = command.spawn();
+        node.wait_line("waiting for a certificate that is valid", BOUND);
+        std::thread::sleep(Duration::from_secs(6));
+        assert!(node.exit_status().is_none(), "{}", node.output());
+        domain.keys(&["renew", "bank", "--out", bank.directory.to_str().unwrap()]);
+        node.wait_line("briggs is ready", BOUND);
+    });
+}
+
+/// GAP-22: credentials that are wrong are refused by a reload, with exit code 1; what was in force stays so, and status says it.
+#[test]
+fn a_reload_tells_of_credentials_that_are_wrong() {
+    in_namespaces(|lab| {
+        let hosts = lab.lan(2);
+        let domain = Domain::new("acp.example.com");
+        let bank = domain.member("bank");
+        let _briggs = briggs(&hosts[0], &bank, "e0", &["grasp.tls.look_every_ms=0"]);
+        let certificate = bank.directory.join("bank.crt");
+        let good = std::fs::read(&certificate).unwrap();
+        let reload = || {
+            let socket = bank.directory.join("c.sock");
+            let output = std::process::Command::new(ASA)
+                .args(["reload", "--socket", socket.to_str().unwrap()])
+                .output()
+                .unwrap();
+            (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+        };
+        std::fs::write(&certificate, &good[..good.len() / 2]).unwrap();
+        let (code, said) = reload();
+        assert!(code == Some(1) && said.contains("grasp.tls"), "{code:?}: {said}");
+        let warnings = status(&bank)["node"]["substrate_warnings"].to_string();
+        assert!(warnings.contains("not in force") && warnings.contains("bank.crt"), "{warnings}");
+        std::fs::write(&certificate, &good).unwrap();
+        assert_eq!(reload().0, Some(0));
+        assert_eq!(status(&bank)["node"]["substrate_warnings"], serde_json::json!([]));
+    });
+}

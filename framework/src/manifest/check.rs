@@ -130,7 +130,10 @@ impl Findings {
         self.refused.insert(path.to_vec());
         let hint = value.as_str().and_then(|text| nearest(text, &mut kind.choices().into_iter()));
         let problem = Problem::new(origin.clone(), dotted(path), "is not allowed");
-        self.problems.push(problem.with_found(&value).with_allowed(kind.allowed()).with_hint(hint));
+        // What stands where a secret's place belongs may be the secret.
+        let secret = matches!(kind, Kind::SecretSource | Kind::SecretFile);
+        let problem = if secret { problem } else { problem.with_found(&value) };
+        self.problems.push(problem.with_allowed(kind.allowed()).with_hint(hint));
         None
     }
 

@@ -4,7 +4,7 @@ use super::plan::plan;
 use super::{Bring, Execute, Root, Work, instance};
 use crate::control::{Change, ChangeKind, Command, Failure, FailureCode, Plan};
 use crate::lifecycle::{Phase, way};
-use crate::manifest::{Control, Loaded, Log, Manifest, Node};
+use crate::manifest::{Control, Loaded, Log, Manifest, Node, Problems};
 use actix::prelude::*;
 use std::sync::Arc;
 
@@ -22,13 +22,13 @@ impl Root {
         // Files are read off this thread.
         let (flooded, tls) = (self.policies.all(), self.args.tls.clone().filter(|_| !only_plan));
         let read = tokio::task::spawn_blocking(move || {
-            // Credentials are files of their own; what is wrong with them stands in the log and in status.
-            let _ = tls.map(|files| files.reload());
-            reread(flooded)
+            let loaded = reread(flooded)?;
+            // Credentials are files of their own, which a manifest that is refused leaves alone.
+            Ok::<_, Problems>((loaded, tls.map(|files| files.reload())))
         });
         Box::pin(read.into_actor(self).then(move |read, root: &mut Self, _| {
-            let loaded = match read {
-                Ok(Ok(loaded)) => Arc::new(loaded),
+            let (loaded, credentials) = match read {
+                Ok(Ok((loaded, credentials))) => (Arc::new(loaded), credentials),
                 Ok(Err(problems)) => {
                     let message = format!("the manifest is refused and nothing has changed:\n{problems}");
                     let refused: Work<Plan> = Box::pin(fut::ready(Err(Failure::new(FailureCode::Refused, message))));
@@ -46,12 +46,18 @@ impl Root {
             if only_plan {
                 return Box::pin(fut::ready(Ok(Plan { applied: false, changes })));
             }
-            root.apply(&loaded, changes, address)
+            root.apply(&loaded, changes, address, credentials.and_then(Result::err))
         }))
     }
 
     /// One instance after the other; what fails is noted and does not keep the others from changing.
-    fn apply(&mut self, loaded: &Arc<Loaded<Manifest>>, changes: Vec<Change>, address: Addr<Self>) -> Work<Plan> {
+    fn apply(
+        &mut self,
+        loaded: &Arc<Loaded<Manifest>>,
+        changes: Vec<Change>,
+        address: Addr<Self>,
+        refused: Option<String>,
+    ) -> Work<Plan> {
         let before = self.loaded.clone();
         self.loaded = loaded.clone();
         if before.manifest.log.level != loaded.manifest.log.level
@@ -60,7 +66,13 @@ impl Root {
             tracing::warn!(%failure, "cannot change the log level");
         }
         let applied = async move {
-            let mut done = Vec::new();
+            let refused = refused.map(|error| Change {
+                what: "node".to_owned(),
+                kind: ChangeKind::Changes,
+                keys: vec!["grasp.tls".to_owned()],
+                error: Some(error),
+            });
+            let mut done: Vec<Change> = refused.into_iter().collect();
             for mut change in changes {
                 if change.what != "node" || !matches!(change.kind, ChangeKind::Changes | ChangeKind::NextStart) {
                     let adapted = address.send(Adapt { instance: change.what.clone(), kind: change.kind }).await;

@@ -25,6 +25,8 @@ const ANSWERS: usize = 4;
 const ANSWERERS: usize = 256;
 /// Pause after the system refused to accept a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Datagrams taken one after the other without a pause for others.
+const AT_ONCE: u32 = 16;
 /// When to tell the node again that a link has failed.
 const RETELL: Duration = Duration::from_secs(1);
 
@@ -172,10 +174,14 @@ pub(super) fn accepting(listener: Arc<dyn Listener>) -> impl Stream<Item = Accep
 }
 
 fn receiving(socket: Arc<dyn MulticastSocket>) -> impl Stream<Item = Datagram> {
-    stream::unfold(Some(socket), |socket| async move {
-        let socket = socket?;
+    stream::unfold(Some((socket, 0_u32)), |state| async move {
+        let (socket, count) = state?;
+        if count % AT_ONCE == AT_ONCE - 1 {
+            // However fast datagrams come, the other actors of this thread are to have their turn.
+            tokio::task::yield_now().await;
+        }
         let received = socket.receive().await;
-        let next = received.is_ok().then_some(socket);
+        let next = received.is_ok().then_some((socket, count.wrapping_add(1)));
         Some((Datagram(received), next))
     })
 }

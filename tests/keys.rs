@@ -1,5 +1,6 @@
 //! `asa keys` by hand, as somebody who has never seen it.
 
+mod again;
 mod harm;
 mod openssl;
 

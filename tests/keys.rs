@@ -1,5 +1,6 @@
 //! `asa keys` by hand, as somebody who has never seen it.
 
+mod again;
 mod harm;
 mod openssl;
 
@@ -297,6 +298,19 @@ fn what_has_ended_or_is_open_to_others_is_told() {
         assert!(found == code && out.contains(word) && err.is_empty(), "{name}: {found} {out}{err}");
         assert!(!out.contains('\u{1b}'));
         assert_eq!(place.show(name).0, code, "{name}");
+    }
+    let cut = |name: &str, at: usize| place.read(name)[..at].to_owned();
+    for (text, why) in [
+        (cut("anchor", 200), "the block of PEM CERTIFICATE has no end: the file is cut"),
+        (place.read("list") + &cut("list", 200), "the block of PEM X509 CRL has no end: the file is cut"),
+        (cut("key", 60), "the block of PEM PRIVATE KEY has no end: the file is cut"),
+        (cut("key", 20), "a line that begins with -----BEGIN does not end"),
+        (place.read("key").replace("\nM", "\n!"), "a block of PEM is not in base64"),
+    ] {
+        place.write("broken", &text);
+        let (code, shown) = place.show("broken");
+        let fault = shown["files"][0]["faults"][0].as_str().unwrap();
+        assert!(code == 1 && fault.starts_with(why) && fault.ends_with("; write it anew"), "{shown}");
     }
     assert_eq!(place.show("soon --anchors anchor").0, 0);
     assert_eq!(place.show("soon --anchors soon").0, 0, "what is an anchor itself needs nobody else");

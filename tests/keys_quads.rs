@@ -88,11 +88,14 @@ fn what_is_unsafe_is_refused_with_the_remedy() {
     let place = tempfile::tempdir().unwrap();
     fs::write(place.path().join("there"), "mine").unwrap();
     fs::write(place.path().join("open"), "test\n").unwrap();
+    fs::write(place.path().join("key.py"), TEST_FILE).unwrap();
     let from = "--from \"file:$PWD/open\"";
+    let there = "asa: there: it is there already, and stays as it is; choose another file";
     for (script, said) in [
         (format!("chmod 644 open; $ASA keys quads make --out new {from}"), "chmod 600 "),
         ("$ASA keys quads show open".to_owned(), "chmod 600 "),
-        (format!("chmod 600 open; $ASA keys quads make --out there {from}"), "File exists"),
+        (format!("chmod 600 open; $ASA keys quads make --out there {from}"), there),
+        ("$ASA keys quads import key.py --out there".to_owned(), there),
         ("$ASA keys quads make --out new".to_owned(), "standard input is no terminal"),
         ("$ASA keys quads make --out new --from credential:password".to_owned(), "LoadCredential=password:"),
         ("$ASA keys quads make --out new --from fd:77".to_owned(), "fd:77"),

@@ -4,6 +4,7 @@ use rcgen::{KeyPair, PublicKeyData};
 use ring::digest;
 use time::OffsetDateTime;
 use x509_parser::der_parser::asn1_rs::{Any, Ia5String, TaggedExplicit};
+use x509_parser::error::PEMError;
 use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::oid_registry::{Oid, asn1_rs::oid};
 use x509_parser::pem::Pem;
@@ -126,7 +127,7 @@ fn unwanted(label: &str) -> Error {
 fn blocks(text: &str) -> Result<Vec<Pem>, Error> {
     let mut blocks = Vec::new();
     for block in Pem::iter_from_buffer(text.as_bytes()) {
-        blocks.push(block.map_err(|error| Error::Pem(format!("a block of PEM is damaged: {error}")))?);
+        blocks.push(block.map_err(|error| Error::Pem(broken(text, &error)))?);
         if blocks.len() > MAX_BLOCKS {
             return Err(Error::Pem(format!("it has more than {MAX_BLOCKS} blocks of PEM")));
         }
@@ -135,6 +136,25 @@ fn blocks(text: &str) -> Result<Vec<Pem>, Error> {
         return Err(Error::Pem("it has no block of PEM".to_owned()));
     }
     Ok(blocks)
+}
+
+/// What is wrong with a block, and what to do.
+fn broken(text: &str, error: &PEMError) -> String {
+    match error {
+        PEMError::IncompletePEM => {
+            // What has no end takes all that follows, so it is the last that begins, or all from there on are cut.
+            let start = text.lines().rev().find_map(|line| line.strip_prefix("-----BEGIN "));
+            let label = start.and_then(|rest| rest.split('-').next()).unwrap_or_default();
+            let label: String = label.chars().filter(|c| c.is_ascii_graphic() || *c == ' ').take(40).collect();
+            format!("the block of PEM {label} has no end: the file is cut; write it anew")
+        }
+        PEMError::InvalidHeader => {
+            "a line that begins with -----BEGIN does not end with -----: the file is cut or damaged; write it anew"
+                .to_owned()
+        }
+        PEMError::Base64DecodeError => "a block of PEM is not in base64: the file is damaged; write it anew".to_owned(),
+        PEMError::MissingHeader | PEMError::IOError(_) => format!("a block of PEM is damaged: {error}"),
+    }
 }
 
 /// The DER of every certificate in a PEM text, in order; other blocks are passed over.

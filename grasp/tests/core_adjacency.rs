@@ -161,7 +161,8 @@ fn a_storm_of_announcements_keeps_no_neighbour_out() {
     // Somebody was here before, and has been started anew on another port.
     bench.say(Input::Accepted { from: *at(8, 0).ip(), connection: 1 });
     bench.say(Input::Closed { connection: 1 });
-    let (mut dialled, mut pending): (Vec<(u64, SocketAddrV6)>, Vec<(u64, SocketAddrV6)>) = (Vec::new(), Vec::new());
+    let mut dialled: Vec<(u64, SocketAddrV6)> = Vec::new();
+    let mut pending: Vec<(u64, SocketAddrV6)> = Vec::new();
     for millisecond in 0..120_000_u64 {
         bench.now = millisecond;
         let mut said = Vec::new();

@@ -128,6 +128,40 @@ fn what_is_wrong_with_credentials_is_named_with_the_file() {
     assert_eq!((error.file, error.fault), (File::Key, Fault::Empty("private key", "PRIVATE KEY")));
 }
 
+/// A file that is cut or has wrong characters is called so in words, without lists of bytes and without what stands in it.
+#[test]
+fn broken_pem_is_told_in_words() {
+    let authority = Authority::new("root");
+    let good = Files::of(&authority.issue(member("a")), &authority);
+    let good = Files { lists: Some(authority.revoke(&[])), ..good };
+    assert!(good.read().is_ok());
+    let cut = |text: &str| text[..text.len() - 40].to_owned();
+    let half = |text: &str| text[..text.len() / 2].to_owned();
+    let list = good.lists.clone().unwrap();
+    let hostile = format!("{}-----BEGIN \u{1b}[2J{}-----\nAAAA\n", good.chain, "X".repeat(1000));
+    for (files, text) in [
+        (Files { chain: cut(&good.chain), ..good.clone() }, "certificate file: the section CERTIFICATE has no end"),
+        (Files { key: half(&good.key), ..good.clone() }, "key file: the section PRIVATE KEY has no end"),
+        (
+            Files { anchors: half(&good.anchors), ..good.clone() },
+            "trust anchor file: the section CERTIFICATE has no end",
+        ),
+        (Files { lists: Some(cut(&list)), ..good.clone() }, "revocation list file: the section X509 CRL has no end"),
+        (Files { chain: hostile, ..good.clone() }, "certificate file: the section [2JXXX"),
+        (Files { key: good.key[..20].to_owned(), ..good.clone() }, "key file: a line that begins with -----BEGIN does"),
+        (
+            Files { anchors: good.anchors.replace('M', "!"), ..good.clone() },
+            "trust anchor file: a section is not in base64",
+        ),
+    ] {
+        let fault = files.fault();
+        assert_eq!(fault.replace("not readable as PEM (", "").find(text), Some(0), "{fault}");
+        assert!(fault.ends_with("; write it anew") && fault.len() < 200, "{fault}");
+        assert!(!fault.contains(", ") && !fault.contains(char::is_control), "{fault}");
+        assert!(good.key.lines().skip(1).all(|line| !fault.contains(&line[..line.len().min(8)])), "{fault}");
+    }
+}
+
 /// The key is in no text.
 #[test]
 fn credentials_do_not_show_their_key() {

@@ -21,8 +21,8 @@ pub(crate) struct KeysArgs {
 pub(crate) enum Keys {
     /// Looks after the key of a group, for the substrate `quads`.
     ///
-    /// This is a compatibility mode for groups with members that run graspy: no integrity, no protection against replay. Exit code
-    /// 0 if it is done, 1 if it was refused or failed, 2 for a wrong command line.
+    /// This is a compatibility mode for groups with members that run graspy: no integrity, no protection against replay.
+    /// Exit code 0 if it is done, 1 if it was refused or failed, 2 for a wrong command line.
     #[command(subcommand, after_help = "Example:\n  asa keys quads make --out /etc/asa/quads.key")]
     Quads(Quads),
     /// Founds a domain: makes a directory with the certificate and key of its authority, and an empty revocation list.

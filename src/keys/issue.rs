@@ -65,11 +65,15 @@ struct Told {
 /// Makes a key and a certificate.
 pub(super) fn issue(args: &IssueArgs, now: OffsetDateTime) -> Shown {
     let mut domain = OpenDomain::open(&args.place.directory, now)?;
-    if let Some(entry) = domain.register.entries.iter().find(|entry| entry.node == args.node && entry.is_live(now)) {
+    let own = || domain.register.entries.iter().filter(|entry| entry.node == args.node);
+    if let Some(entry) = own().find(|entry| entry.is_live(now)) {
         let (node, until) = (&args.node, when(entry.until));
-        let why = format!("{node} has a certificate until {until}; use asa keys renew, or asa keys revoke before");
+        let out = own().next_back().is_some_and(|newest| domain.register.is_out(newest));
+        let remedy = if out { "asa keys revoke" } else { "use asa keys renew, or asa keys revoke" };
+        let why = format!("{node} has a certificate until {until}; {remedy} before");
         return Err(failed(&args.place.directory, why));
     }
+    alone(&domain, &args.place.directory, &args.node, now)?;
     let other = |entry: &&Entry| entry.name.address() == args.address && entry.is_live(now);
     if let Some(entry) = domain.register.entries.iter().find(other).filter(|_| args.address.is_some()) {
         return Err(failed(&args.place.directory, format!("{} has this address", entry.node)));
@@ -94,14 +98,23 @@ pub(super) fn issue(args: &IssueArgs, now: OffsetDateTime) -> Shown {
 pub(super) fn renew(args: &RenewArgs, now: OffsetDateTime) -> Shown {
     let mut domain = OpenDomain::open(&args.place.directory, now)?;
     let refuse = |why: String| Err(failed(&args.place.directory, why));
-    let known = || domain.register.entries.iter().rev().filter(|entry| entry.node == args.node);
-    if known().next().is_none() {
-        return refuse(format!("the register has no node {}; asa keys issue makes its first certificate", args.node));
-    }
-    // One that has ended may be renewed; a node that was put out is let in again on purpose only.
-    let Some(last) = known().find(|entry| entry.revoked.is_none()) else {
-        return refuse(format!("{} is revoked; asa keys issue lets it in again, with a new key", args.node));
+    let node = &args.node;
+    let known = || domain.register.entries.iter().rev().filter(|entry| entry.node == *node);
+    let Some(last) = known().next() else {
+        return refuse(format!("the register has no node {node}; asa keys issue makes its first certificate"));
     };
+    // One that has ended may be renewed; a node that was put out is let in again on purpose only.
+    if domain.register.is_out(last) {
+        let again = format!("asa keys issue {node} --out ANOTHER-DIRECTORY lets it in again, with a new key");
+        return refuse(known().find(|entry| entry.is_live(now)).map_or_else(
+            || format!("{node} is revoked; {again}"),
+            |older| {
+                let until = when(older.until);
+                format!("{node} is revoked, but not an older certificate until {until}: asa keys revoke {node}; then {again}")
+            },
+        ));
+    }
+    alone(&domain, &args.place.directory, node, now)?;
     let mut notes = Vec::new();
     let request = request(&domain, args.node.clone(), last.name.clone(), args.days, now, &mut notes)?;
     let files = Files::of(&args.node, args.out.as_deref())?;
@@ -128,6 +141,18 @@ pub(super) fn renew(args: &RenewArgs, now: OffsetDateTime) -> Shown {
     Ok(told(&Told { entry, files, notes, new_key: !args.same_key, json: args.place.json }))
 }
 
+/// Two nodes whose names differ in upper and lower case only would have one name in the DNS.
+fn alone(domain: &OpenDomain, directory: &Path, node: &NodeName, now: OffsetDateTime) -> Result<(), Trouble> {
+    domain.register.namesake(node, now).map_or(Ok(()), |entry| {
+        let (other, until) = (&entry.node, when(entry.until));
+        let why = format!(
+            "{node} and {other} differ in upper and lower case only, and {other} has a certificate until {until}; choose \
+             another name, or asa keys revoke {other} before"
+        );
+        Err(failed(directory, why))
+    })
+}
+
 /// A key goes on only if the certificate that it is taken from is known and not revoked.
 fn unrevoked(domain: &OpenDomain, path: &Path, old: &str) -> Result<(), Trouble> {
     let items = asa_authority::inspect::inspect(old).map_err(|error| failed(path, error))?;
@@ -137,7 +162,10 @@ fn unrevoked(domain: &OpenDomain, path: &Path, old: &str) -> Result<(), Trouble>
     });
     let entry = domain.register.entries.iter().find(|entry| Some(entry.serial.to_string()) == serial);
     match entry {
-        Some(entry) if entry.revoked.is_none() => Ok(()),
+        Some(entry) if !domain.register.is_out(entry) => Ok(()),
+        Some(entry) if entry.revoked.is_none() => {
+            Err(failed(path, "its node was revoked after it ended, so its key cannot be kept; leave out --same-key"))
+        }
         Some(_) => Err(failed(path, "it is revoked, so its key cannot be kept; leave out --same-key")),
         None => Err(failed(path, "the register does not know it")),
     }

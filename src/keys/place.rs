@@ -21,6 +21,8 @@ pub(super) const PUBLIC: u32 = 0o644;
 const DIRECTORY: u32 = 0o700;
 /// How long another command may hold the lock.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// What is said of a file that is in the way.
+const THERE: &str = "it is there already, and stays as it is; choose another directory with --out, or move it away";
 /// How often the lock is tried.
 const STEP: Duration = Duration::from_millis(20);
 
@@ -114,7 +116,7 @@ impl Staged {
         let there = fs::symlink_metadata(&path).ok();
         match &there {
             Some(_) if before == Before::Nothing => {
-                return Err(failed(&path, "it is there already, and stays as it is"));
+                return Err(failed(&path, THERE));
             }
             Some(about) if about.is_dir() => return Err(failed(&path, "it is a directory")),
             Some(_) | None => {}
@@ -143,7 +145,10 @@ impl Staged {
     pub(super) fn commit(mut self) -> Result<(), Trouble> {
         while !self.0.is_empty() {
             let file = &self.0[0];
-            name(file).map_err(|error| failed(&file.path, error))?;
+            name(file).map_err(|error| {
+                let taken = error.kind() == io::ErrorKind::AlreadyExists;
+                if taken { failed(&file.path, THERE) } else { failed(&file.path, error) }
+            })?;
             let path = self.0.remove(0).path;
             if let Some(parent) = path.parent() {
                 sync(parent).map_err(|error| failed(&path, error))?;

@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal};
 use std::path::Path;
 
-use asa_framework::secret::{SecretSource, Surroundings, read_any, write_secret};
+use asa_framework::secret::{SecretError, SecretSource, Surroundings, read_any, write_secret};
 use grasp::substrate::quads::{GroupKey, MAX_SECRET_SIZE};
 use zeroize::Zeroizing;
 
@@ -38,7 +38,13 @@ fn import(file: &Path) -> Result<GroupKey, Trouble> {
 }
 
 fn write(key: &GroupKey, out: &Path) -> Shown {
-    write_secret(out, key.to_key_file().as_bytes()).map_err(failed)?;
+    write_secret(out, key.to_key_file().as_bytes()).map_err(|error| {
+        if matches!(&error, SecretError::Io { source, .. } if source.kind() == io::ErrorKind::AlreadyExists) {
+            let why = "it is there already, and stays as it is; choose another file with --out, or remove it";
+            return Trouble::Failed(format!("{}: {why}", out.display()));
+        }
+        failed(error)
+    })?;
     let text = format!(
         "{}wrote {path}; in a manifest:\n\n  [grasp]\n  substrate = \"quads\"\n\n  [grasp.quads]\n  key = \"file:{path}\"\n",
         fingerprint(key),

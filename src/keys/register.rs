@@ -50,6 +50,20 @@ impl Register {
         Self { domain, list: 1, entries: Vec::new() }
     }
 
+    /// Tells whether the holder of an entry was put out: it is revoked itself, or the node was revoked when it had ended already,
+    /// which leaves it unmarked.
+    pub(super) fn is_out(&self, entry: &Entry) -> bool {
+        let after = |other: &Entry| other.node == entry.node && other.revoked.is_some_and(|at| at >= entry.until);
+        entry.revoked.is_some() || self.entries.iter().any(after)
+    }
+
+    /// The certificate that nodes accept and whose node has another name with the same letters: names in the DNS, and files on
+    /// some systems, are the same in upper and lower case.
+    pub(super) fn namesake(&self, node: &NodeName, now: OffsetDateTime) -> Option<&Entry> {
+        let same = |other: &NodeName| other != node && other.as_str().eq_ignore_ascii_case(node.as_str());
+        self.entries.iter().find(|entry| same(&entry.node) && entry.is_live(now))
+    }
+
     /// Reads a register; says in which line it is wrong.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let mut lines = text.lines().enumerate().filter(|(_, line)| !line.starts_with('#'));

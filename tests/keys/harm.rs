@@ -28,7 +28,11 @@ fn nothing_that_is_there_is_overwritten() {
     let register = place.read("ca/register");
     std::fs::create_dir(place.path("out")).unwrap();
     place.write("out/south.key", "mine");
-    place.refused("issue south --dir ca --out out", 1, "south.key: it is there already");
+    place.refused(
+        "issue south --dir ca --out out",
+        1,
+        "south.key: it is there already, and stays as it is; choose another directory with --out",
+    );
     std::fs::remove_file(place.path("out/south.key")).unwrap();
     symlink(place.path("elsewhere"), place.path("out/south.crt")).unwrap();
     place.refused("issue south --dir ca --out out", 1, "south.crt: it is there already");

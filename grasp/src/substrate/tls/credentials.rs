@@ -6,7 +6,7 @@ use super::membership::{Anchor, MAX_CHAIN, Membership, Purpose, Refusal};
 use super::node_name::NodeName;
 use super::verifier::provider;
 use rustls::sign::CertifiedKey;
-use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::pem::{self, PemObject};
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use std::fmt;
 use std::sync::Arc;
@@ -20,6 +20,8 @@ const MAX_REVOCATIONS: usize = 16 << 20;
 /// Anchors, and revocation lists: RFC 8994 §6.2.4 asks for two anchors.
 const MAX_ANCHORS: usize = 32;
 const MAX_LISTS: usize = 32;
+/// Characters of the label of a PEM section that are shown.
+const MAX_LABEL: usize = 40;
 
 /// One of the files that credentials are made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -228,14 +230,30 @@ fn entries<T: PemObject>(
     if pem.len() > bytes {
         return Err(Fault::TooLong(bytes));
     }
-    let found: Vec<T> = T::pem_slice_iter(pem)
-        .take(most + 1)
-        .collect::<Result<_, _>>()
-        .map_err(|error| Fault::Pem(error.to_string()))?;
+    let found: Vec<T> =
+        T::pem_slice_iter(pem).take(most + 1).collect::<Result<_, _>>().map_err(|error| Fault::Pem(broken(&error)))?;
     match found.len() {
         0 => Err(Fault::Empty(what, label)),
         count if count > most => Err(Fault::TooMany(most)),
         _ => Ok(found),
+    }
+}
+
+/// What is wrong with PEM, in words. The library shows bytes as numbers; and what stands in a file of keys is not repeated.
+fn broken(error: &pem::Error) -> String {
+    #[allow(clippy::wildcard_enum_match_arm, reason = "the others say by themselves what is wrong")]
+    match error {
+        pem::Error::MissingSectionEnd { end_marker } => {
+            // A label may be anything that stood in the file.
+            let label = String::from_utf8_lossy(end_marker);
+            let label: String = label.chars().filter(|c| c.is_ascii_graphic() || *c == ' ').take(MAX_LABEL).collect();
+            format!("the section {label} has no end: the file is cut")
+        }
+        pem::Error::IllegalSectionStart { .. } => {
+            "a line that begins with -----BEGIN does not end with -----: the file is cut or damaged".to_owned()
+        }
+        pem::Error::Base64Decode(_) => "a section is not in base64: the file is damaged".to_owned(),
+        other => other.to_string(),
     }
 }
 

@@ -166,7 +166,7 @@ fn a_secret_has_a_place_and_is_never_repeated() {
     let error = "correct horse battery staple".parse::<SecretSource>().unwrap_err().to_string();
     assert!(!error.contains("horse"), "{error}");
     for key in ["quads.key", "tls.key"] {
-        let refused = crate::refused(crate::text(format!("[grasp]\n{key} = 'correct horse'")));
+        let refused = crate::refused(text(format!("[grasp]\n{key} = 'correct horse'")));
         assert!(refused.contains(&format!("grasp.{key} is not allowed")) && !refused.contains("horse"), "{refused}");
     }
 }

@@ -17,7 +17,13 @@ fn sized(name: &str, bytes: usize) -> Objective {
 /// Hears a flood of one objective from a neighbour.
 fn hear(node: &mut Driver<grasp::protocol::flood::Flood>, from: u16, id: u32, ttl: u32, objective: Objective) {
     let message = flooded(id, from, ttl, &[(objective, None)]);
-    node.feed(Input::Heard(Heard { link: A, source: source(from, A), raw: message.encode(), message }));
+    node.feed(Input::Heard(Heard {
+        link: A,
+        source: source(from, A),
+        raw: message.encode(),
+        message,
+        restricted: false,
+    }));
 }
 
 /// Copies together hold no more bytes than allowed, also when values are replaced by longer ones or expire; what is longer
@@ -58,11 +64,17 @@ fn no_neighbour_pushes_out_what_others_have_flooded() {
     let shared =
         |from: u16, id: u32| flooded(id, from, 0, &[(o("shared", id.into()), Some(tcp(gua(from + id as u16), 80)))]);
     let message = shared(1, 20);
-    node.feed(Input::Heard(Heard { link: A, source: source(1, A), raw: message.encode(), message }));
+    node.feed(Input::Heard(Heard { link: A, source: source(1, A), raw: message.encode(), message, restricted: false }));
     for id in 100..400_u32 {
         hear(&mut node, 66, id, 0, sized(&format!("noise{id}"), if id % 2 == 0 { 10 } else { 20_000 }));
         let message = shared(66, id);
-        node.feed(Input::Heard(Heard { link: A, source: source(66, A), raw: message.encode(), message }));
+        node.feed(Input::Heard(Heard {
+            link: A,
+            source: source(66, A),
+            raw: message.encode(),
+            message,
+            restricted: false,
+        }));
     }
     for quiet in 1..4 {
         assert_eq!(node.core.store().get(node.now, &format!("quiet{quiet}")).len(), 1);
@@ -72,7 +84,13 @@ fn no_neighbour_pushes_out_what_others_have_flooded() {
     // Nor does a neighbour that speaks in many names.
     for id in 1_000..1_200_u32 {
         let message = flooded(id, id as u16, 0, &[(o(&format!("forged{id}"), 1), None)]);
-        node.feed(Input::Heard(Heard { link: A, source: source(66, A), raw: message.encode(), message }));
+        node.feed(Input::Heard(Heard {
+            link: A,
+            source: source(66, A),
+            raw: message.encode(),
+            message,
+            restricted: false,
+        }));
     }
     assert_eq!(node.core.store().get(node.now, "quiet1").len(), 1);
     assert!(node.core.store().len() <= 50);

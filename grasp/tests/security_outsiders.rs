@@ -216,8 +216,8 @@ fn forged_announcements_keep_no_neighbour_out() {
         sleep(s(30)).await;
         assert!(!storm.is_finished());
         assert_eq!((members(&a).await, members(&b).await), (vec!["b".to_owned()], vec!["a".to_owned()]));
-        assert!(adjacency(&a, "candidates_full").await > 1_000);
-        assert!(adjacency(&a, "refused").await > 100);
+        // Each of the ten addresses has few places, and their pauses.
+        assert!((80..2_000).contains(&adjacency(&a, "refused").await), "{}", adjacency(&a, "refused").await);
         storm.abort();
     });
 }

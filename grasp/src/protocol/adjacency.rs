@@ -259,33 +259,48 @@ impl Adjacency {
             (known.expires, known.fresh, known.announced) = (expires, true, 2);
             return;
         }
-        if !self.proven.contains(at.ip()) && !self.newcomers.take(now) {
+        let address = *at.ip();
+        let places = self.candidates.range((address, 0)..=(address, u16::MAX)).count();
+        let proven = self.proven.contains(&address);
+        if places == 0 && !proven && !self.newcomers.take(now) {
             self.counters.newcomers_refused += 1;
             return;
         }
-        if !self.make_room(now, *at.ip()) {
+        let mut first = if Self::key(&self.own) < key { now } else { now + self.config.grace };
+        let mut failures = 0;
+        if places >= self.config.per_address {
+            let Some(last) = self.give_way(address) else {
+                self.counters.candidates_full += 1;
+                return;
+            };
+            // With the place goes the pause: other ports of one address are no way round it. A member's may have changed.
+            let pause = if proven { self.config.first_pause } else { self.config.longest_pause };
+            first = first.max(last.waits_until().map_or(now, |until| until.min(now + pause)));
+            failures = last.failures;
+        } else if !self.make_room(now) {
             self.counters.candidates_full += 1;
             return;
         }
-        let first = if Self::key(&self.own) < key { now } else { now + self.config.grace };
         let lot = self.draw();
         let state = State::Waiting(first);
         self.next_dial = Some(self.next_dial.map_or(first, |next| next.min(first)));
-        self.candidates.insert(key, Candidate { state, failures: 0, expires, announced: 1, lot, fresh: true });
+        self.candidates.insert(key, Candidate { state, failures, expires, announced: 1, lot, fresh: true });
         // Who is new has not heard of this node yet.
         let soon = self.announced.map_or(now, |last| last + self.config.announce_soonest).max(now);
         self.announce = self.announce.min(soon);
     }
 
-    /// Sees to it that there is room for one more, there and in all. Whoever floods the link with places that lead nowhere takes
-    /// room from others of the kind: known members and those announced more than once stay.
-    fn make_room(&mut self, now: Time, address: Ipv6Addr) -> bool {
-        let here = (address, 0)..=(address, u16::MAX);
-        if self.candidates.range(here.clone()).count() >= self.config.per_address {
-            let waiting = self.candidates.range(here).filter(|(_, one)| matches!(one.state, State::Waiting(_)));
-            let last = waiting.max_by_key(|(key, one)| self.rank(key, one)).map(|(key, _)| *key);
-            return last.is_some_and(|key| self.candidates.remove(&key).is_some());
-        }
+    /// Removes the one at an address that has the least claim, of those that are neither connected nor being dialled.
+    fn give_way(&mut self, address: Ipv6Addr) -> Option<Candidate> {
+        let here = self.candidates.range((address, 0)..=(address, u16::MAX));
+        let waiting = here.filter(|(_, one)| matches!(one.state, State::Waiting(_)));
+        let last = waiting.max_by_key(|(key, one)| self.rank(key, one)).map(|(key, _)| *key)?;
+        self.candidates.remove(&last)
+    }
+
+    /// Sees to it that there is room for one more. Whoever floods the link with places that lead nowhere takes room from others of
+    /// the kind: known members and those announced more than once stay.
+    fn make_room(&mut self, now: Time) -> bool {
         if self.candidates.len() < self.config.candidates {
             return true;
         }

@@ -112,6 +112,9 @@ impl World {
 
     fn listen(&mut self, bench: &mut Bench) {
         for (id, reply) in std::mem::take(&mut bench.replies) {
+            // What has ended by now is nobody's any more, also if its answer came late.
+            let now = bench.now.0.as_secs();
+            self.forget(|claim| matches!(claim, Claim::Client(_, Some(until)) if *until <= now));
             let Some((request, at)) = self.asked.remove(&id) else { continue };
             let Ok(answer) = reply else { continue };
             match (request, answer) {

@@ -14,7 +14,7 @@ struct Row {
     reason: String,
 }
 
-fn workspace() -> PathBuf {
+pub(crate) fn workspace() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
@@ -40,7 +40,7 @@ fn levels() -> Vec<(String, String)> {
 }
 
 /// Tells whether the file has a test function of that name.
-fn has_test(root: &Path, path: &str, name: &str) -> bool {
+pub(crate) fn has_test(root: &Path, path: &str, name: &str) -> bool {
     let Ok(source) = std::fs::read_to_string(root.join(path)) else { return false };
     let Some(at) = source.find(&format!("fn {name}(")) else { return false };
     let before: Vec<&str> = source[..at].lines().rev().take(12).collect();

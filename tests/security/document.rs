@@ -1,18 +1,6 @@
 //! The tests that `SECURITY.md` names exist, and no threat is without one.
 
-use std::path::{Path, PathBuf};
-
-fn workspace() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-}
-
-/// Tells whether the file has a test function of that name.
-fn has_test(root: &Path, path: &str, name: &str) -> bool {
-    let Ok(source) = std::fs::read_to_string(root.join(path)) else { return false };
-    let Some(at) = source.find(&format!("fn {name}(")) else { return false };
-    let before: Vec<&str> = source[..at].lines().rev().take(12).collect();
-    before.iter().any(|line| line.contains("#[test]") || line.contains("#[tokio::test")) || source.contains("proptest!")
-}
+use crate::conformance::{has_test, workspace};
 
 #[test]
 fn every_threat_has_tests_and_they_exist() {

@@ -16,6 +16,9 @@
 //!                    └───────────────┘          └─────────────┘
 //! ```
 //!
+//! Under a substrate that carries discoveries and floods over connections, an Adjacency stands in the place of each Link, with
+//! connections to the neighbours instead of a socket for multicasts, and a DULL instance of the link beside it ([`adjacency`]).
+//!
 //! All of them are children of one supervisor, but for sessions, which live once. A panic costs the message that was being
 //! handled; the next life keeps what has been gathered ([`lives`]), reads where it is and what is offered from the [`outlook`],
 //! and finds in the [`ledger`] only sessions that are still there. What others wait for is asked again by the API, or, if a

@@ -6,9 +6,12 @@
 
 use super::rate::Bucket;
 use super::{Machine, Time};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha12Rng;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{Ipv6Addr, SocketAddrV6};
+use std::ops::RangeBounds;
 use std::time::Duration;
 
 /// Pauses between the first announcements; after them comes [`AdjacencyConfig::announce_every`].
@@ -193,8 +196,8 @@ pub struct Adjacency {
     open: BTreeMap<ConnectionId, Open>,
     /// Addresses at which somebody has proved membership.
     proven: BTreeSet<Ipv6Addr>,
-    /// The state of the lots.
-    random: u64,
+    /// Where the lots come from.
+    random: ChaCha12Rng,
     newcomers: Bucket,
     /// When somebody may be due to be dialled; `None` until an attempt ends.
     next_dial: Option<Time>,
@@ -215,7 +218,7 @@ impl Adjacency {
             candidates: BTreeMap::new(),
             open: BTreeMap::new(),
             proven: BTreeSet::new(),
-            random: seed | 1,
+            random: ChaCha12Rng::seed_from_u64(seed),
             newcomers: Bucket::new(config.newcomer_every, config.newcomers),
             next_dial: None,
             announced: None,
@@ -260,7 +263,8 @@ impl Adjacency {
             return;
         }
         let address = *at.ip();
-        let places = self.candidates.range((address, 0)..=(address, u16::MAX)).count();
+        let here = (address, 0)..=(address, u16::MAX);
+        let places = self.candidates.range(here.clone()).count();
         let proven = self.proven.contains(&address);
         if places == 0 && !proven && !self.newcomers.take(now) {
             self.counters.newcomers_refused += 1;
@@ -269,7 +273,7 @@ impl Adjacency {
         let mut first = if Self::key(&self.own) < key { now } else { now + self.config.grace };
         let mut failures = 0;
         if places >= self.config.per_address {
-            let Some(last) = self.give_way(address) else {
+            let Some(last) = self.give_way(here) else {
                 self.counters.candidates_full += 1;
                 return;
             };
@@ -281,7 +285,7 @@ impl Adjacency {
             self.counters.candidates_full += 1;
             return;
         }
-        let lot = self.draw();
+        let lot = self.random.random();
         let state = State::Waiting(first);
         self.next_dial = Some(self.next_dial.map_or(first, |next| next.min(first)));
         self.candidates.insert(key, Candidate { state, failures, expires, announced: 1, lot, fresh: true });
@@ -290,10 +294,9 @@ impl Adjacency {
         self.announce = self.announce.min(soon);
     }
 
-    /// Removes the one at an address that has the least claim, of those that are neither connected nor being dialled.
-    fn give_way(&mut self, address: Ipv6Addr) -> Option<Candidate> {
-        let here = self.candidates.range((address, 0)..=(address, u16::MAX));
-        let waiting = here.filter(|(_, one)| matches!(one.state, State::Waiting(_)));
+    /// Removes the one in this range that has the least claim, of those that are neither connected nor being dialled.
+    fn give_way(&mut self, range: impl RangeBounds<(Ipv6Addr, u16)>) -> Option<Candidate> {
+        let waiting = self.candidates.range(range).filter(|(_, one)| matches!(one.state, State::Waiting(_)));
         let last = waiting.max_by_key(|(key, one)| self.rank(key, one)).map(|(key, _)| *key)?;
         self.candidates.remove(&last)
     }
@@ -309,9 +312,7 @@ impl Adjacency {
             return true;
         }
         self.counters.candidates_full += 1;
-        let waiting = self.candidates.iter().filter(|(_, one)| matches!(one.state, State::Waiting(_)));
-        let last = waiting.max_by_key(|(key, one)| self.rank(key, one)).map(|(key, _)| *key);
-        last.is_some_and(|key| self.candidates.remove(&key).is_some())
+        self.give_way(..).is_some()
     }
 
     fn forget_expired(&mut self, now: Time) {
@@ -323,14 +324,6 @@ impl Adjacency {
     /// Who comes first, to be dialled and to stay: known members, those announced more than once, those that have failed less.
     fn rank(&self, key: &(Ipv6Addr, u16), one: &Candidate) -> (bool, bool, u32, u64) {
         (!self.proven.contains(&key.0), one.announced < 2 || one.failures > 0, one.failures, one.lot)
-    }
-
-    /// The next lot (xorshift64).
-    fn draw(&mut self) -> u64 {
-        self.random ^= self.random << 13;
-        self.random ^= self.random >> 7;
-        self.random ^= self.random << 17;
-        self.random
     }
 
     /// Somebody at the address is a member. The newest take the place of the others when there are too many.
